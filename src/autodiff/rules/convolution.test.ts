@@ -1,0 +1,179 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { apply, constant, globalAveragePool, input, type Attributes, type Value } from "../../graph/index.ts";
+import { gradients } from "../gradients.ts";
+import { evaluate } from "../testing.ts";
+import { convolutionGradients } from "./convolution.ts";
+import { shapes, testRules, type OperatorCase, type OperatorCases } from "./testing.ts";
+
+const integer = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
+const perAxis = (rank: number, min: number, max: number): fc.Arbitrary<number[]> =>
+  fc.array(integer(min, max), { minLength: rank, maxLength: rank });
+
+/** A window over 1 to 3 spatial axes that fits its image with 0 to 3 positions to spare. */
+const windows = (largestPad: number) =>
+  integer(1, 3).chain((rank) =>
+    fc.record({
+      kernel: perAxis(rank, 1, 3),
+      strides: perAxis(rank, 1, 3),
+      dilations: perAxis(rank, 1, 2),
+      pads: perAxis(2 * rank, 0, largestPad),
+      spare: perAxis(rank, 0, rank === 3 ? 2 : 4),
+    }),
+  );
+type Window = { kernel: number[]; strides: number[]; dilations: number[]; pads: number[]; spare: number[] };
+
+const extentOf = (w: Window): number[] => w.kernel.map((k, i) => (k - 1) * w.dilations[i]! + 1);
+const imageOf = (w: Window): number[] =>
+  extentOf(w).map((e, i) => Math.max(1, e - w.pads[i]! - w.pads[i + w.kernel.length]!) + w.spare[i]!);
+const attributesOf = ({ kernel, strides, dilations, pads }: Window): Attributes => ({
+  kernel_shape: { ints: kernel },
+  strides: { ints: strides },
+  dilations: { ints: dilations },
+  pads: { ints: pads },
+});
+
+const convolution = fc
+  .tuple(
+    windows(3),
+    integer(1, 2),
+    integer(1, 3),
+    integer(1, 2),
+    integer(1, 2),
+    fc.boolean(),
+    fc.constantFrom("NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
+  ) // prettier-ignore
+  .map(([w, batch, group, ci, co, bias, auto]): OperatorCase => {
+    const automatic = auto !== "NOTSET";
+    // The runtime does not dilate where it pads automatically.
+    const window = automatic ? { ...w, dilations: w.dilations.map(() => 1), pads: w.pads.map(() => 0) } : w;
+    const { pads, ...rest } = attributesOf(window);
+    const attributes = {
+      ...rest,
+      group: { int: group },
+      ...(automatic ? { auto_pad: { string: auto } } : { pads: pads! }),
+    };
+    return {
+      operands: [
+        { shape: [batch, group * ci, ...imageOf(window)] },
+        { shape: [group * co, ci, ...window.kernel] },
+        ...(bias ? [{ shape: [group * co] }] : []),
+      ],
+      build: (xs) => [apply("Conv", xs, attributes)[0]!],
+      forward: "linear",
+      label: `Conv ${JSON.stringify(attributes)} on [${imageOf(window).join()}]`,
+    };
+  });
+
+const transposed = fc
+  .tuple(
+    windows(2),
+    integer(1, 2),
+    integer(1, 3),
+    integer(1, 2),
+    integer(1, 2),
+    fc.boolean(),
+    fc.infiniteStream(fc.nat(2)),
+  )
+  .map(([w, batch, group, ci, co, bias, stream]): OperatorCase => {
+    const extent = extentOf(w);
+    const rank = extent.length;
+    // Output padding below the stride, as the runtime demands; image sizes that leave some output.
+    const outputPadding = extent.map((_, i) => stream.next().value! % w.strides[i]!);
+    const image = w.spare.map((s, i) => {
+      const missing = 1 - (outputPadding[i]! + extent[i]! - w.pads[i]! - w.pads[i + rank]!);
+      return 1 + Math.max(s % 3, Math.ceil(missing / w.strides[i]!));
+    });
+    const attributes = { ...attributesOf(w), group: { int: group }, output_padding: { ints: outputPadding } };
+    return {
+      operands: [
+        { shape: [batch, group * ci, ...image] },
+        { shape: [group * ci, co, ...w.kernel] },
+        ...(bias ? [{ shape: [group * co] }] : []),
+      ],
+      build: (xs) => [apply("ConvTranspose", xs, attributes)[0]!],
+      forward: "linear",
+      label: `ConvTranspose ${JSON.stringify(attributes)} on [${image.join()}]`,
+    };
+  });
+
+/** Pooling windows; a pad is smaller than its kernel, so that no window is empty. */
+const pooling = (op: string, extra: fc.Arbitrary<Attributes>): fc.Arbitrary<OperatorCase> =>
+  fc
+    .tuple(windows(2), integer(1, 2), integer(1, 3), extra, integer(0, 3))
+    .map(([given, batch, channels, attributes, kind]) => {
+      const rank = given.kernel.length;
+      // One window in four has its size as stride and no padding: without dilation the windows tile the image.
+      const w =
+        kind === 0
+          ? { ...given, strides: given.kernel, pads: given.pads.map(() => 0) }
+          : { ...given, pads: given.pads.map((p, i) => Math.min(p, given.kernel[i % rank]! - 1)) };
+      const image = imageOf(w).map((n) => n + 1);
+      const all = { ...attributesOf(w), ...attributes };
+      return {
+        operands: [{ shape: [batch, channels, ...image], domain: "distinct" }],
+        build: ([x]): Value[] => [apply(op, [x], all)[0]!],
+        label: `${op} ${JSON.stringify(all)} on [${image.join()}]`,
+      };
+    });
+
+const flag = (name: string): fc.Arbitrary<Attributes> => fc.boolean().map((on) => ({ [name]: { int: Number(on) } }));
+
+const table: Record<string, OperatorCases> = {
+  Conv: { cases: convolution, runs: 120 },
+  ConvTranspose: { cases: transposed, runs: 80 },
+  MaxPool: {
+    runs: 50,
+    cases: pooling(
+      "MaxPool",
+      fc.tuple(flag("ceil_mode"), flag("storage_order")).map(([a, b]) => ({ ...a, ...b })),
+    ),
+  },
+  AveragePool: {
+    runs: 60,
+    cases: pooling("AveragePool", flag("count_include_pad")).map((c) => ({ ...c, forward: "linear" as const })),
+  },
+  GlobalAveragePool: {
+    cases: shapes(3, 5, 3).map((shape) => ({
+      operands: [{ shape }],
+      build: ([x]) => [globalAveragePool(x!)],
+      forward: "linear",
+    })),
+  },
+};
+
+describe("convolution and pooling rules", () => {
+  testRules(convolutionGradients, table);
+
+  it("averagePoolInTiles_spreadsEveryMean", async () => {
+    // Kernel = stride, 5 columns of which 4 are used: each used pixel gets dy / 4, the rest 0.
+    const x = input("x", [1, 1, 2, 5]);
+    const y = apply("AveragePool", [x], { kernel_shape: { ints: [2, 2] }, strides: { ints: [2, 2] } })[0]!;
+    const [g] = gradients(y, [x], constant(Float32Array.of(4, 8), [1, 1, 1, 2]));
+    const found = await evaluate({ g: g! }, {});
+    expect([...found["g"]!.data]).toEqual([1, 1, 2, 2, 0, 1, 1, 2, 2, 0]);
+  });
+
+  it("averagePoolThatRoundsUp_isRefused", () => {
+    const x = input("x", [1, 1, 5]);
+    const attributes = { kernel_shape: { ints: [2] }, strides: { ints: [2] }, ceil_mode: { int: 1 } };
+    const y = apply("AveragePool", [x], attributes, { name: "encoder/pool" })[0]!;
+    expect(() => gradients(y, [x], y)).toThrow(
+      expect.objectContaining({
+        code: "LG-AUTODIFF-001",
+        message: expect.stringMatching(/AveragePool \(encoder\/pool\).*ceil_mode/),
+      }),
+    );
+  });
+
+  it("tiesOfAMaximumPool_giveAllToTheFirst", async () => {
+    const x = input("x", [1, 1, 4]);
+    const y = apply("MaxPool", [x], { kernel_shape: { ints: [2] }, strides: { ints: [2] } })[0]!;
+    const found = await evaluate(
+      { g: gradients(y, [x], constant(Float32Array.of(1, 1), [1, 1, 2]))[0]! },
+      { x: Float32Array.of(3, 3, 0, 1) },
+    );
+    // As PyTorch has it: the first of the equal ones.
+    expect([...found["g"]!.data]).toEqual([1, 0, 0, 1]);
+  });
+});

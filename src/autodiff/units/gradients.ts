@@ -1,0 +1,247 @@
+import { LeadglassError } from "../../errors.ts";
+import { rowDots } from "../../graph/compositions.ts";
+import {
+  add,
+  concat,
+  less,
+  matMul,
+  mul,
+  reduceSum,
+  reshape,
+  scalar,
+  sizeOf,
+  slice,
+  sum,
+  transpose,
+  transposeLast,
+  where,
+  type Node,
+  type Value,
+} from "../../graph/index.ts";
+import { intsOf } from "../../graph/shape.ts";
+import { dependents, pullBack, unreached } from "../gradients.ts";
+import { unitAxes, type UnitAxis } from "./axis.ts";
+import { contributionOf, type UnitContribution, type UnitFactors, type UnitLayout } from "./contributions.ts";
+
+/** The gradients of every unit, held in whatever form is cheapest; nothing has been clipped yet. */
+export interface UnitGradients {
+  /** Squared norm of each unit's gradient over all parameters together, [units]. */
+  readonly squaredNorm: Value;
+  /** Squared norm of each unit's gradient of one parameter, [units], in the order of the parameters. */
+  readonly squaredNorms: readonly Value[];
+  /** Sum over units of factors [units] times gradient, in the shapes of the parameters: no second backward pass. */
+  readonly weightedSums: (factors: Value) => Value[];
+  /** How each parameter's norm is found; for reports and tests. */
+  readonly forms: readonly ("instantiated" | "gram")[];
+}
+
+/** Whole per-unit gradients of one parameter, [units, size], and how a sum of them becomes the parameter's shape. */
+interface Instantiated {
+  readonly form: "instantiated";
+  readonly gradient: Value;
+  readonly finish: (sum: Value) => Value;
+}
+interface Gram {
+  readonly form: "gram";
+  readonly factors: UnitFactors;
+  readonly finish: (sum: Value) => Value;
+}
+
+const range = (n: number): number[] => [...Array(n).keys()];
+
+/** Multiply-adds that take as long as moving one number through memory once (ENGINE.md: 60 GFLOP/s, 20 GB/s). */
+const productsPerMove = 10;
+
+/**
+ * Gram matrices (positions x positions) where they cost less than writing, squaring and summing p x q numbers a unit
+ * (Bu et al., arXiv 2205.10683, with memory traffic counted as well as products).
+ */
+function prefersGram({ left, right, positionsLast }: UnitFactors): boolean {
+  const [p, q] = positionsLast ? [left.shape[1]!, right.shape[1]!] : [left.shape[2]!, right.shape[2]!];
+  const positions = positionsLast ? left.shape[2]! : left.shape[1]!;
+  const gram = positions * positions * (p + q + 2 * productsPerMove) + (p + q) * positions * 2 * productsPerMove;
+  const instantiate = 3 * p * q * productsPerMove;
+  return gram < instantiate;
+}
+
+/** <A'A, B'B> for each unit: the squared norm of A B' without making it. */
+function gramNorm({ left, right, positionsLast }: UnitFactors): Value {
+  const gram = (v: Value): Value => (positionsLast ? matMul(transposeLast(v), v) : matMul(v, transposeLast(v)));
+  const squared = rowDots(gram(left), gram(right), left.shape[0]!);
+  // Rounding can leave a sum that is 0 slightly below; NaN stays NaN, so that whoever clips can see it.
+  const zero = scalar(0, squared.dtype);
+  return where(less(squared, zero), zero, squared);
+}
+
+/** sum over units of c_u A_u B_u', as one product over units and positions. */
+function gramSum({ left, right, positionsLast }: UnitFactors, factors: Value): Value {
+  const units = left.shape[0]!;
+  const scaled = mul(left, reshape(factors, [units, 1, 1]));
+  const rows = (v: Value): Value =>
+    positionsLast
+      ? reshape(transpose(v, [1, 0, 2]), [v.shape[1]!, -1])
+      : transpose(reshape(v, [-1, v.shape[2]!]), [1, 0]);
+  return reshape(matMul(rows(scaled), transpose(rows(right), [1, 0])), [-1]);
+}
+
+/** Squared row norms of [units, n], summed in chunks: one float32 sum over millions of squares loses four digits. */
+function squaredRows(gradient: Value): Value {
+  const [units, n] = gradient.shape as [number, number];
+  const chunks =
+    [256, 144, 128, 96, 64, 49, 48, 36, 32, 25, 16, 9, 8, 5, 4, 3, 2].find(
+      (k) => n % k === 0 && n / k >= 16 && n > 256,
+    ) ?? 1;
+  const dots = rowDots(
+    reshape(gradient, [units * chunks, n / chunks]),
+    reshape(gradient, [units * chunks, n / chunks]),
+    units * chunks,
+  );
+  return chunks === 1 ? dots : reduceSum(reshape(dots, [units, chunks]), [1]);
+}
+
+/** Reshapes and transposes only move numbers, so a gradient may pass them after its sum. Undefined for anything else. */
+function rearrangement(node: Node): ((cotangent: Value) => Value) | undefined {
+  const x = node.inputs[0]!;
+  if (["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"].includes(node.op)) return (d) => reshape(d, x.shape);
+  if (node.op !== "Transpose") return undefined;
+  const perm = intsOf(node.attributes, "perm") ?? range(x.shape.length).reverse();
+  return (d) => transpose(d, perm.map((_, i) => perm.indexOf(i))); // prettier-ignore
+}
+
+/** The rearrangements between a used value and the parameter it is made of alone, or undefined where it is more. */
+function pathToParameter(used: Value, parameter: Value): ((cotangent: Value) => Value) | undefined {
+  const steps: ((cotangent: Value) => Value)[] = [];
+  let at = used;
+  while (at !== parameter) {
+    if (at.kind !== "result") return undefined;
+    const step = rearrangement(at.node);
+    if (!step) return undefined;
+    steps.push(step);
+    at = at.node.inputs[0]!;
+  }
+  return (d) => steps.reduce((v, step) => step(v), d);
+}
+
+/**
+ * Per-unit gradients of <seed, loss> with respect to every parameter, however it is used.
+ * @param loss any value whose rows belong to units; `seed` has its shape (the weight of each view, 0 for padding).
+ * @param images the values that hold private data and the axis along which their units lie, units x views rows each.
+ * Throws LG-AUTODIFF-002 where an operator mixes units, LG-AUTODIFF-001 where a rule is missing, LG-AUTODIFF-003 for a
+ * parameter that is not reached.
+ */
+export function unitGradients(
+  loss: Value,
+  seed: Value,
+  parameters: readonly Value[],
+  images: ReadonlyMap<Value, UnitAxis>,
+  layout: UnitLayout,
+): UnitGradients {
+  // The seed is a root too: weights that mixed units would carry one into the gradient of another.
+  const axisOf = unitAxes([loss, seed], images, layout.units * layout.views);
+  const isPrivate = (v: Value): boolean => axisOf(v) !== undefined;
+  const isTrained = dependents([loss], parameters);
+  // Where something made of parameters alone meets something made of images.
+  const uses = new Map<Value, UnitContribution[]>();
+  pullBack([[loss, seed]], (v) => isTrained(v) && isPrivate(v), (node, cotangents) => {
+    node.inputs.forEach((value, index) => {
+      if (!value || isPrivate(value) || !isTrained(value)) return;
+      const contribution = contributionOf({ node, index, cotangents, layout, axisOf });
+      uses.set(value, [...(uses.get(value) ?? []), contribution]);
+    });
+  }); // prettier-ignore
+
+  const held = parameters.map((p, i) => {
+    const mine = [...uses].filter(([value]) => dependents([value], [p])(value));
+    if (mine.length === 0) throw unreached(p, i);
+    const perRow = mine.find(([value, found]) => found.some((c) => c.perRow) && pathToParameter(value, p));
+    if (perRow) throw rowwise(p, i);
+    return hold(p, mine, layout.units);
+  });
+  const norms = jointNorms(held);
+  return {
+    squaredNorm: sum(norms.joint),
+    get squaredNorms() {
+      return held.map((h) => (h.form === "gram" ? gramNorm(h.factors) : squaredRows(h.gradient)));
+    },
+    weightedSums: (factors) => weightedSums(held, factors, layout.units),
+    forms: held.map((h) => h.form),
+  };
+}
+
+function rowwise(parameter: Value, index: number): LeadglassError {
+  const name = "name" in parameter && parameter.name ? parameter.name : `number ${index}`;
+  return new LeadglassError(
+    "LG-AUTODIFF-002",
+    `parameter ${name} of shape [${parameter.shape.join(", ")}] holds numbers for each row of a batch`,
+    { hint: "Give it size 1 along the batch axis, so that all rows share it." },
+  );
+}
+
+/** Chooses the form of one parameter's per-unit gradient. */
+function hold(
+  parameter: Value,
+  uses: readonly (readonly [Value, readonly UnitContribution[]])[],
+  units: number,
+): Instantiated | Gram {
+  const size = sizeOf(parameter.shape);
+  const [single] = uses;
+  if (uses.length === 1 && single![1].length === 1) {
+    const contribution = single![1][0]!;
+    const path = pathToParameter(single![0], parameter);
+    if (path) {
+      const finish = (s: Value): Value => reshape(path(contribution.finish(s)), parameter.shape);
+      if (contribution.factors && prefersGram(contribution.factors))
+        return { form: "gram", factors: contribution.factors, finish };
+      return { form: "instantiated", gradient: contribution.instantiate(), finish };
+    }
+  }
+  // Several uses, or uses behind arithmetic on parameters: every unit's gradient is finished, pulled back and added.
+  const rows = range(units).map((unit) => {
+    const seeds = uses.flatMap(([value, contributions]) =>
+      contributions.map((c): readonly [Value, Value] => {
+        const gradient = c.instantiate();
+        return [value, c.finish(reshape(slice(gradient, [unit], [unit + 1], [0]), [-1]))];
+      }),
+    );
+    const roots = new Map<Value, Value>();
+    for (const [value, cotangent] of seeds) {
+      const other = roots.get(value);
+      roots.set(value, other ? add(other, cotangent) : cotangent);
+    }
+    const direct = roots.get(parameter);
+    const indirect = [...roots].filter(([value]) => value !== parameter);
+    const wanted = dependents(indirect.map(([value]) => value), [parameter]); // prettier-ignore
+    const pulled = indirect.length > 0 ? pullBack(indirect, wanted)(parameter) : undefined;
+    const total = [direct, pulled].filter((v) => v !== undefined);
+    return reshape(sum(total), [1, size]);
+  });
+  return { form: "instantiated", gradient: concat(rows, 0), finish: (s) => reshape(s, parameter.shape) };
+}
+
+/** Gradients of few numbers (scales, biases) are joined, so that a network of many layers has few small operations. */
+const smallSize = 4096;
+
+const isSmall = (h: Instantiated | Gram): boolean => h.form === "instantiated" && h.gradient.shape[1]! <= smallSize;
+
+function jointNorms(held: readonly (Instantiated | Gram)[]): { joint: Value[] } {
+  const small = held.filter((h) => h.form === "instantiated").filter(isSmall);
+  const joint = held
+    .filter((h) => !isSmall(h))
+    .map((h) => (h.form === "gram" ? gramNorm(h.factors) : squaredRows(h.gradient)));
+  if (small.length > 0) joint.push(squaredRows(concat(small.map((h) => h.gradient), 1))); // prettier-ignore
+  return { joint };
+}
+
+function weightedSums(held: readonly (Instantiated | Gram)[], factors: Value, units: number): Value[] {
+  const row = reshape(factors, [1, units]);
+  const small = held.filter((h) => h.form === "instantiated").filter(isSmall);
+  const joined = small.length > 0 ? matMul(row, concat(small.map((h) => h.gradient), 1)) : undefined; // prettier-ignore
+  let at = 0;
+  return held.map((h) => {
+    if (h.form === "gram") return h.finish(gramSum(h.factors, factors));
+    const n = h.gradient.shape[1]!;
+    if (!isSmall(h)) return h.finish(reshape(matMul(row, h.gradient), [n]));
+    at += n;
+    return h.finish(reshape(slice(joined!, [at - n], [at], [1]), [n]));
+  });
+}

@@ -1,0 +1,79 @@
+import { evaluateRun, type EvaluateReport } from "../../study/evaluate-run.ts";
+import { command } from "../command.ts";
+import { count, interval, significant, significantUp, styled, table } from "../output.ts";
+
+export const evaluate = command({
+  name: "evaluate",
+  about:
+    "Evaluates a finished run on a split: metrics with 95 % intervals, resampled by patient, overall and by group, at the threshold that was chosen on validation. Writes nothing.",
+  options: {
+    run: { kind: "text", value: "RUN", about: "the run's folder", required: true },
+    cohort: { kind: "text", value: "DIR", about: "the cohort's folder", required: true },
+    split: { kind: "text", value: "NAME", about: "the split, or all", initial: "test" },
+    group: { kind: "list", value: "COLUMN", about: "also by the values of a column; age is taken in bands" },
+  },
+  examples: [
+    "leadglass evaluate --run runs/private --cohort masses",
+    "leadglass evaluate --run runs/private --cohort masses --group sex,age --json",
+  ],
+  async run({ run, cohort, split, group }, terminal) {
+    using progress = terminal.progress("predicting", "images");
+    const { report } = await evaluateRun({ run, cohort, split, groups: group, onProgress: progress.update });
+    progress[Symbol.dispose]();
+    return { json: report, text: textOf(report) };
+  },
+});
+
+type Metrics = Pick<
+  EvaluateReport["groups"][number],
+  "n" | "patients" | "positives" | "auroc" | "auprc" | "prevalence" | "accuracy" | "sensitivity" | "specificity"
+>;
+
+const metricNames = ["AUROC", "AUPRC", "prevalence", "accuracy", "sensitivity", "specificity"];
+
+const metricCells = ({ auroc, auprc, prevalence, accuracy, sensitivity, specificity }: Metrics): string[] => [
+  interval(auroc),
+  interval(auprc),
+  prevalence === null ? "" : prevalence.toFixed(3),
+  interval(accuracy),
+  interval(sensitivity),
+  interval(specificity),
+];
+
+function textOf({ split, n, patients, metrics, groups, privacy }: EvaluateReport): string {
+  const heading = (text: string) => styled("bold", text, process.stdout);
+  const sections = Object.entries(metrics).map(([target, overall]) => {
+    const own = groups.filter((group) => group.target === target);
+    const parts = [
+      heading(`${target}, ${split}: ${count(overall.n)} labelled images of ${count(overall.patients)} patients`),
+      table([
+        ["metric", "value [95 % interval]"],
+        ...metricCells(overall).map((cell, i) => [metricNames[i]!, cell]),
+        ["threshold", overall.threshold.toFixed(3)],
+      ]),
+    ];
+    if (own.length > 0)
+      parts.push(
+        "",
+        table([
+          ["group", "", "images", "patients", "AUROC", "sensitivity", "specificity"],
+          ...own.map((group) => [
+            group.column,
+            group.value ?? "missing",
+            count(group.n),
+            count(group.patients),
+            ...(group.reason === null
+              ? [interval(group.auroc), interval(group.sensitivity), interval(group.specificity)]
+              : [group.reason]),
+          ]),
+        ]),
+      );
+    return parts.join("\n");
+  });
+  const guarantee = privacy
+    ? `epsilon ${significantUp(privacy.epsilon)} at delta ${significant(privacy.delta)} for each ${privacy.unit}` +
+      (privacy.insecureSeed ? "; insecureSeed: the noise came from a seed, so this protects nobody" : "") +
+      privacy.notAccounted.map((what) => `\nNOT ACCOUNTED, outside this epsilon: ${what}`).join("")
+    : "trained without privacy";
+  return [...sections, `${count(n)} images of ${count(patients)} patients; ${guarantee}`].join("\n\n");
+}

@@ -1,0 +1,133 @@
+import { resolve } from "node:path";
+import { LeadglassError } from "../../errors.ts";
+import { trainRun, type TrainReport } from "../../study/train-run.ts";
+import { command } from "../command.ts";
+import { count, duration, interval, fileSize, significant, significantUp, table } from "../output.ts";
+
+export const trainCommand = command({
+  name: "train",
+  about:
+    "Trains a model on a cohort's train split; with --epsilon under differential privacy. What is not given is chosen for the cohort's size and the budget, and said.",
+  options: {
+    cohort: { kind: "text", value: "DIR", about: "the cohort's folder", required: true },
+    target: {
+      kind: "list",
+      value: "COLUMN",
+      about: "what to learn: a column of 0, 1 and blank, or COLUMN=VALUE; several for one model with several answers",
+      required: true,
+    },
+    out: { kind: "text", value: "RUN", about: "the run's folder; it must not exist, unless --resume", required: true },
+    epsilon: { kind: "number", value: "E", about: "train privately within this epsilon" },
+    delta: { kind: "number", value: "D", about: "and this delta; chosen from the number of patients" },
+    unit: { kind: "text", about: "whose privacy: everything of a patient, or each image", oneOf: ["patient", "image"] },
+    "clip-norm": { kind: "number", value: "C", about: "the most one unit may add to a step" },
+    model: { kind: "text", value: "NAME", about: "the architecture" },
+    "image-size": { kind: "whole", value: "PIXELS", about: "side that images are brought to" },
+    views: { kind: "whole", value: "V", about: "views of a unit in one step" },
+    batch: { kind: "whole", value: "B", about: "units of a step; under privacy the expected number" },
+    epochs: { kind: "whole", value: "N", about: "passes over the training units" },
+    lr: { kind: "number", value: "R", about: "learning rate" },
+    optimizer: { kind: "text", about: "the update rule", oneOf: ["sgd", "adam", "adamw", "nadam"] },
+    "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
+    freeze: {
+      kind: "list",
+      value: "NAME",
+      about: "parameters that are not trained; a star stands for any text, as in conv*.weight",
+    },
+    seed: { kind: "whole", value: "S", about: "repeat exactly; not for private models that leave the house" },
+    resume: { kind: "flag", about: "go on with a run that was interrupted" },
+    device: { kind: "text", about: "where to compute", oneOf: ["cpu", "webgpu", "cuda"], initial: "cpu" },
+  },
+  notes:
+    "Ctrl-C saves a checkpoint and exits with 5; the same command with --resume goes on, and ends as if nothing had happened.",
+  examples: [
+    "leadglass train --cohort masses --target malignant --out runs/open",
+    "leadglass train --cohort masses --target malignant --out runs/private --epsilon 8 --delta 1e-4",
+    "leadglass train --cohort masses --target malignant --out runs/private --resume",
+  ],
+  async run(options, terminal) {
+    const { cohort, target, out, epsilon, delta, unit, model, views, batch, epochs, optimizer, seed } = options;
+    if (target.length === 0) throw new LeadglassError("LG-USAGE-001", "--target is missing");
+    if (seed !== undefined && epsilon !== undefined)
+      terminal.warn(
+        "--seed makes noise that anybody can repeat: this run is marked insecureSeed, and its epsilon protects nobody.",
+      );
+    using reading = terminal.progress("reading", "images");
+    using training = terminal.progress("training", "steps", { leave: true });
+    const report = await trainRun({
+      cohort,
+      targets: target,
+      out,
+      choices: {
+        model,
+        epsilon,
+        delta,
+        unit,
+        clipNorm: options["clip-norm"],
+        batch,
+        epochs,
+        learningRate: options.lr,
+        optimizer,
+        imageSize: options["image-size"],
+        views,
+        freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
+      },
+      resume: options.resume,
+      ...(seed === undefined ? {} : { seed }),
+      ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
+      device: options.device,
+      ...checkpointTime(),
+      signal: terminal.signal,
+      onNote: terminal.note,
+      onFeatures: reading.update,
+      onStep: ({ step, steps, loss }) => {
+        reading[Symbol.dispose]();
+        // The loss is private: it goes to the owner's own screen, and into no file.
+        training.update(step, steps, loss === null ? "empty batch" : `loss ${loss.toFixed(3)}`);
+      },
+    });
+    training[Symbol.dispose]();
+    return { json: report, text: textOf(report) };
+  },
+});
+
+/** Seconds between checkpoints, from the environment: tests of interruption need them close together. */
+function checkpointTime(): { checkpointSeconds?: number } {
+  const text = process.env["LEADGLASS_CHECKPOINT_SECONDS"];
+  if (text === undefined) return {};
+  const seconds = Number(text);
+  if (text.trim() !== "" && seconds >= 0) return { checkpointSeconds: seconds };
+  throw new LeadglassError("LG-USAGE-001", "LEADGLASS_CHECKPOINT_SECONDS: a number of at least 0 was expected", {
+    hint: "Correct it, or remove it from the environment.",
+  });
+}
+
+function textOf(report: TrainReport): string {
+  const { privacy, validation, nonFiniteUnits } = report;
+  const rows = [
+    ["run", resolve(report.run)],
+    ["model", `${report.model}, ${count(report.parameters)} parameters`],
+    ["trained on", `${count(report.images)} images of ${count(report.units)} units, ${count(report.steps)} steps`],
+    [
+      "privacy",
+      privacy
+        ? `epsilon ${significantUp(privacy.epsilon)} at delta ${significant(privacy.delta)} for each ${privacy.unit}` +
+          ` (${privacy.relation}, noise ${significant(privacy.noiseMultiplier)}, ${privacy.accountant})`
+        : "none: this model may give away its patients",
+    ],
+    ...(privacy?.insecureSeed
+      ? [["", "insecureSeed: the noise came from a seed, so this epsilon protects nobody"]]
+      : []),
+    ...(privacy?.notAccounted.map((what) => ["not accounted", what]) ?? []),
+    ...Object.entries(validation?.targets ?? {}).map(([name, { auroc }]) => [
+      `validation ${name}`,
+      `AUROC ${interval(auroc)}`,
+    ]),
+    ...(nonFiniteUnits > 0 ? [["left out", `${nonFiniteUnits} gradients that were not finite`]] : []),
+    [
+      "time",
+      `${duration(report.seconds)}, ${duration(report.secondsPerEpoch)} an epoch; peak memory ${fileSize(report.peakMemoryBytes)}`,
+    ],
+  ];
+  return table([["", ""], ...rows]).trimStart();
+}

@@ -1,0 +1,324 @@
+import { runCommand, type CommandDef } from "citty";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { HelpWanted } from "./command.ts";
+import { accountantEpsilon, accountantNoise } from "./commands/accountant-epsilon.ts";
+import { cohortCheck } from "./commands/cohort-check.ts";
+import { cohortMake } from "./commands/cohort-make.ts";
+import { demo } from "./commands/demo.ts";
+import { evaluate } from "./commands/evaluate.ts";
+import { exportCommand } from "./commands/export.ts";
+import { ledger } from "./commands/ledger.ts";
+import { ledgerShow, ledgerVerify } from "./commands/ledger-show.ts";
+import { predict } from "./commands/predict.ts";
+import { trainCommand } from "./commands/train.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+async function helpOf(command: CommandDef): Promise<string> {
+  let text = "";
+  vi.spyOn(process.stdout, "write").mockImplementation((part) => ((text += String(part)), true));
+  try {
+    await runCommand(command, { rawArgs: ["--help"] });
+  } catch (error) {
+    if (!(error instanceof HelpWanted)) throw error;
+    text = error.text;
+  }
+  return text;
+}
+
+describe("help says what a command does, its options, and an example", () => {
+  it("demo", async () => {
+    expect(await helpOf(demo)).toMatchInlineSnapshot(`
+      "Draws a cohort of phantom patients, trains a model without and two with differential privacy,
+      compares them on the test patients, and writes a report with pictures. About a minute on two cores.
+
+      Usage: leadglass demo [options]
+
+      Options:
+        --out DIR     where to; numbered where it exists (leadglass-demo unless given)
+        --patients N  how many patients to draw (360 unless given)
+        --json        print one JSON document and nothing else on standard output
+        --help        print this help
+
+      Examples:
+        leadglass demo
+        leadglass demo --out /tmp/demo --json
+      "
+    `);
+  });
+
+  it("cohort make", async () => {
+    expect(await helpOf(cohortMake)).toMatchInlineSnapshot(`
+      "Draws a phantom cohort: images with labels, age, sex, comorbidity and hospital, several images a
+      patient, split by patient.
+
+      Usage: leadglass cohort make --out DIR [options]
+
+      Options:
+        --out DIR            the folder to write; it must not exist (required)
+        --kind chest|mass    what is drawn (mass unless given)
+        --patients N         how many patients, at least 10 (360 unless given)
+        --seed S             the same seed draws the same patients (0 unless given)
+        --image-size PIXELS  side of an image; each kind has its own
+        --difficulty X       from 0, plain to see, to 1, close to chance (0.5 unless given)
+        --json               print one JSON document and nothing else on standard output
+        --help               print this help
+
+      Example:
+        leadglass cohort make --kind mass --patients 360 --seed 1 --out masses
+      "
+    `);
+  });
+
+  it("cohort check", async () => {
+    expect(await helpOf(cohortCheck)).toMatchInlineSnapshot(`
+      "Reads every image of a cohort once: counts by split, label, sex and age, and everything that is
+      wrong, with its place and remedy.
+
+      Usage: leadglass cohort check DIR [options]
+
+      Options:
+        --show-names  name files in messages; a file name may hold a record number
+        --json        print one JSON document and nothing else on standard output
+        --help        print this help
+
+      Exits with 3 where something keeps the cohort from being used. Small counts identify people: keep
+      the output.
+
+      Example:
+        leadglass cohort check masses
+      "
+    `);
+  });
+
+  it("train", async () => {
+    expect(await helpOf(trainCommand)).toMatchInlineSnapshot(`
+      "Trains a model on a cohort's train split; with --epsilon under differential privacy. What is not
+      given is chosen for the cohort's size and the budget, and said.
+
+      Usage: leadglass train --cohort DIR --target COLUMN[,...] --out RUN [options]
+
+      Options:
+        --cohort DIR                    the cohort's folder (required)
+        --target COLUMN[,...]           what to learn: a column of 0, 1 and blank, or COLUMN=VALUE;
+                                        several for one model with several answers (required)
+        --out RUN                       the run's folder; it must not exist, unless --resume (required)
+        --epsilon E                     train privately within this epsilon
+        --delta D                       and this delta; chosen from the number of patients
+        --unit patient|image            whose privacy: everything of a patient, or each image
+        --clip-norm C                   the most one unit may add to a step
+        --model NAME                    the architecture
+        --image-size PIXELS             side that images are brought to
+        --views V                       views of a unit in one step
+        --batch B                       units of a step; under privacy the expected number
+        --epochs N                      passes over the training units
+        --lr R                          learning rate
+        --optimizer sgd|adam|adamw|nadam
+                                        the update rule
+        --init-from RUN                 start from another run's weights, where names and sizes agree
+        --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
+                                        conv*.weight
+        --seed S                        repeat exactly; not for private models that leave the house
+        --resume                        go on with a run that was interrupted
+        --device cpu|webgpu|cuda        where to compute (cpu unless given)
+        --json                          print one JSON document and nothing else on standard output
+        --help                          print this help
+
+      Ctrl-C saves a checkpoint and exits with 5; the same command with --resume goes on, and ends as if
+      nothing had happened.
+
+      Examples:
+        leadglass train --cohort masses --target malignant --out runs/open
+        leadglass train --cohort masses --target malignant --out runs/private --epsilon 8 --delta 1e-4
+        leadglass train --cohort masses --target malignant --out runs/private --resume
+      "
+    `);
+  });
+
+  it("evaluate", async () => {
+    expect(await helpOf(evaluate)).toMatchInlineSnapshot(`
+      "Evaluates a finished run on a split: metrics with 95 % intervals, resampled by patient, overall and
+      by group, at the threshold that was chosen on validation. Writes nothing.
+
+      Usage: leadglass evaluate --run RUN --cohort DIR [options]
+
+      Options:
+        --run RUN             the run's folder (required)
+        --cohort DIR          the cohort's folder (required)
+        --split NAME          the split, or all (test unless given)
+        --group COLUMN[,...]  also by the values of a column; age is taken in bands
+        --json                print one JSON document and nothing else on standard output
+        --help                print this help
+
+      Examples:
+        leadglass evaluate --run runs/private --cohort masses
+        leadglass evaluate --run runs/private --cohort masses --group sex,age --json
+      "
+    `);
+  });
+
+  it("predict", async () => {
+    expect(await helpOf(predict)).toMatchInlineSnapshot(`
+      "Writes a finished run's answer for every image: file_name, patient_id, split, and for each target
+      its probability and 0 or 1 at the threshold that was chosen on validation.
+
+      Usage: leadglass predict --run RUN --cohort DIR --out FILE [options]
+
+      Options:
+        --run RUN     the run's folder (required)
+        --cohort DIR  the cohort's folder (required)
+        --out FILE    where to write: .csv or .parquet; it must not exist (required)
+        --split NAME  the split, or all (test unless given)
+        --json        print one JSON document and nothing else on standard output
+        --help        print this help
+
+      Examples:
+        leadglass predict --run runs/private --cohort masses --out predictions.csv
+        leadglass predict --run runs/private --cohort masses --split all --out predictions.parquet
+      "
+    `);
+  });
+
+  it("export", async () => {
+    expect(await helpOf(exportCommand)).toMatchInlineSnapshot(`
+      "Writes a finished run's model as one ONNX file for any server: grey pixels from 0 to 1 as image
+      [rows, channels, height, width] in, logits and probabilities [rows, targets] out.
+
+      Usage: leadglass export --run RUN --out FILE [options]
+
+      Options:
+        --run RUN   the run's folder (required)
+        --out FILE  where to write: a name that ends in .onnx (required)
+        --rows N    images that one call takes (1 unless given)
+        --json      print one JSON document and nothing else on standard output
+        --help      print this help
+
+      Example:
+        leadglass export --run runs/private --out malignant.onnx
+      "
+    `);
+  });
+
+  it("accountant epsilon", async () => {
+    expect(await helpOf(accountantEpsilon)).toMatchInlineSnapshot(`
+      "The epsilon of steps that draw units by independent coins, clip them, and add Gaussian noise to
+      their sum.
+
+      Usage: leadglass accountant epsilon --sampling-probability Q --steps T --delta D --noise-multiplier S [options]
+
+      Options:
+        --sampling-probability Q       probability with which a unit joins a step (required)
+        --steps T                      how many steps (required)
+        --delta D                      the delta of the guarantee (required)
+        --accountant rdp|gaussian|pld  rdp for any sampling; gaussian, exact, for probability 1; pld is
+                                       not in this version (rdp unless given)
+        --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
+                                       (add-remove unless given)
+        --noise-multiplier S           standard deviation of the noise, divided by the most one unit adds
+                                       (required)
+        --json                         print one JSON document and nothing else on standard output
+        --help                         print this help
+
+      The guarantee is the upper number; the lower one says how far from the truth it can be, where that
+      is known.
+
+      Example:
+        leadglass accountant epsilon --sampling-probability 0.01 --noise-multiplier 1 --steps 1000 --delta 1e-5
+      "
+    `);
+  });
+
+  it("accountant noise", async () => {
+    expect(await helpOf(accountantNoise)).toMatchInlineSnapshot(`
+      "The least noise multiplier with which steps stay within an epsilon.
+
+      Usage: leadglass accountant noise --epsilon E --sampling-probability Q --steps T --delta D [options]
+
+      Options:
+        --epsilon E                    what the steps may cost together (required)
+        --sampling-probability Q       probability with which a unit joins a step (required)
+        --steps T                      how many steps (required)
+        --delta D                      the delta of the guarantee (required)
+        --accountant rdp|gaussian|pld  rdp for any sampling; gaussian, exact, for probability 1; pld is
+                                       not in this version (rdp unless given)
+        --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
+                                       (add-remove unless given)
+        --json                         print one JSON document and nothing else on standard output
+        --help                         print this help
+
+      Example:
+        leadglass accountant noise --epsilon 8 --delta 1e-5 --sampling-probability 0.01 --steps 1000
+      "
+    `);
+  });
+
+  it("ledger", async () => {
+    expect(await helpOf(ledger)).toMatchInlineSnapshot(`
+      "Every access of a run to private data: accounted, public, or NOT ACCOUNTED.
+
+      Usage: leadglass ledger COMMAND [options]
+
+      Commands:
+        show    every entry in words, and what was spent
+        verify  whether anything was changed
+
+      leadglass ledger COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy
+      refused, 5 interrupted, 70 a bug of ours.
+
+      Examples:
+        leadglass ledger show runs/private
+        leadglass ledger verify runs/private
+      "
+    `);
+  });
+
+  it("ledger show", async () => {
+    expect(await helpOf(ledgerShow)).toMatchInlineSnapshot(`
+      "Shows every access of a run to private data, in words, and what was spent on each cohort.
+
+      Usage: leadglass ledger show RUN [options]
+
+      Options:
+        --json  print one JSON document and nothing else on standard output
+        --help  print this help
+
+      Exits with 4 where the ledger was changed after it was written.
+
+      Example:
+        leadglass ledger show runs/private
+      "
+    `);
+  });
+
+  it("ledger verify", async () => {
+    expect(await helpOf(ledgerVerify)).toMatchInlineSnapshot(`
+      "Checks that a run's ledger is whole: numbering, the chain of hashes, and that every cost is what its
+      plan costs. Entries cut off the end do not show in a chain; compare the last hash with one you kept.
+
+      Usage: leadglass ledger verify RUN [options]
+
+      Options:
+        --json  print one JSON document and nothing else on standard output
+        --help  print this help
+
+      Exits with 4 where something was changed.
+
+      Example:
+        leadglass ledger verify runs/private
+      "
+    `);
+  });
+
+  it("everyExample_isTakenByItsOwnCommand", async () => {
+    for (const command of [demo, cohortMake, cohortCheck, trainCommand, evaluate, predict, exportCommand]) {
+      const text = await helpOf(command);
+      const { name } = command.meta as { name: string };
+      const examples = text
+        .split(/Examples?:\n/)[1]!
+        .trim()
+        .split("\n");
+      expect(examples.length).toBeGreaterThan(0);
+      for (const example of examples) expect(example.trim()).toMatch(new RegExp(`^leadglass ${name}( |$)`));
+    }
+  });
+});

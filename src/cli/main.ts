@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+/** The command line. Commands are loaded when they are called, so that help and mistakes are answered at once. */
+import { readFileSync } from "node:fs";
+import { runCommand } from "citty";
+import { group, HelpWanted } from "./command.ts";
+import { reportFailure } from "./failure.ts";
+
+const leadglass = group({
+  name: "",
+  about: "Leadglass: learn from medical images and stop what would expose the patient.",
+  commands: {
+    demo: {
+      about: "the whole story on drawn patients, ending in a report",
+      load: () => import("./commands/demo.ts").then((m) => m.demo),
+    },
+    cohort: {
+      about: "make a phantom cohort, or check one",
+      load: () => import("./commands/cohort.ts").then((m) => m.cohort),
+    },
+    train: {
+      about: "train a model; privately with --epsilon",
+      load: () => import("./commands/train.ts").then((m) => m.trainCommand),
+    },
+    evaluate: {
+      about: "metrics with intervals, overall and by group",
+      load: () => import("./commands/evaluate.ts").then((m) => m.evaluate),
+    },
+    predict: {
+      about: "a model's answer for every image, as CSV or Parquet",
+      load: () => import("./commands/predict.ts").then((m) => m.predict),
+    },
+    export: {
+      about: "a model as an ONNX file for any server",
+      load: () => import("./commands/export.ts").then((m) => m.exportCommand),
+    },
+    accountant: {
+      about: "what private training costs, and the noise it needs",
+      load: () => import("./commands/accountant.ts").then((m) => m.accountant),
+    },
+    ledger: {
+      about: "every access of a run to private data, and whether the record is whole",
+      load: () => import("./commands/ledger.ts").then((m) => m.ledger),
+    },
+  },
+  examples: ["leadglass demo", "leadglass train --cohort masses --target malignant --out runs/first --epsilon 8"],
+});
+
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+async function main(words: readonly string[]): Promise<void> {
+  if (words.length === 1 && (words[0] === "--version" || words[0] === "-v"))
+    return void process.stdout.write(`${version()}\n`);
+  const end = words.indexOf("--");
+  const json = words.slice(0, end < 0 ? words.length : end).includes("--json");
+  try {
+    await runCommand(leadglass, { rawArgs: [...words] });
+  } catch (error) {
+    if (error instanceof HelpWanted) {
+      (error.asked ? process.stdout : process.stderr).write(error.text);
+      process.exitCode = error.asked ? 0 : 2;
+    } else process.exitCode = reportFailure(error, { json });
+  }
+}
+
+// A reader that goes away (| head) is no error of ours.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+await main(process.argv.slice(2));

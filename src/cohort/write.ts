@@ -1,0 +1,84 @@
+/** Writes a cohort folder, whole or not at all. */
+import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { basename, dirname, join, resolve } from "node:path";
+import { stringify } from "yaml";
+import { LeadglassError } from "../errors.ts";
+import { encodePng } from "../imaging/index.ts";
+import type { PixelImage } from "../imaging/index.ts";
+import type { Manifest } from "./manifest.ts";
+
+export type Cell = string | number | null;
+
+/** One image with its row; `row.file_name` says where it goes, with forward slashes, and ends in `.png`. */
+export interface CohortItem {
+  readonly row: Readonly<Record<string, Cell>> & { readonly file_name: string };
+  readonly image: PixelImage;
+}
+
+/** Images encoded and written at the same time; also how many are held in memory. */
+const CONCURRENCY = 8;
+
+/** Throws LG-COHORT-014 where something is already at `dir`. */
+export async function refuseExisting(dir: string): Promise<void> {
+  if (
+    await stat(dir).then(
+      () => true,
+      () => false,
+    )
+  )
+    // prettier-ignore
+    throw new LeadglassError("LG-COHORT-014", `${basename(resolve(dir))}: the output folder exists`, {
+      hint: "Name a new folder, or remove this one first; nothing is overwritten.",
+    });
+}
+
+/**
+ * Writes images as PNG with `metadata.csv` and, where a manifest is given, `cohort.yaml`. The folder appears under its
+ * name only when it is complete: until then it is a hidden neighbour, which is removed on failure.
+ * The columns are those of the first row. Throws LG-COHORT-014 for a folder that exists.
+ */
+export async function writeCohort(
+  dir: string,
+  items: Iterable<CohortItem> | AsyncIterable<CohortItem>,
+  { manifest }: { manifest?: Manifest } = {},
+): Promise<{ images: number }> {
+  const target = resolve(dir);
+  await refuseExisting(target);
+  const partial = join(dirname(target), `.${basename(target)}.partial-${randomBytes(4).toString("hex")}`);
+  await mkdir(partial, { recursive: true });
+  try {
+    const lines: string[] = [];
+    let columns: string[] | undefined;
+    const folders = new Set<string>();
+    let underway: Promise<void>[] = [];
+    for await (const { row, image } of items) {
+      columns ??= Object.keys(row);
+      lines.push(columns.map((name) => csvCell(row[name] ?? null)).join(","));
+      const path = join(partial, row.file_name);
+      if (!folders.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
+      folders.add(dirname(path));
+      underway.push(encodePng(image).then((png) => writeFile(path, png, { flag: "wx" })));
+      if (underway.length === CONCURRENCY) {
+        await Promise.all(underway);
+        underway = [];
+      }
+    }
+    await Promise.all(underway);
+    const header = (columns ?? ["file_name"]).map(csvCell).join(",");
+    await writeFile(join(partial, "metadata.csv"), [header, ...lines, ""].join("\n"));
+    if (manifest !== undefined) await writeFile(join(partial, "cohort.yaml"), stringify(manifest));
+    await refuseExisting(target);
+    await rename(partial, target);
+    return { images: lines.length };
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** A cell as RFC 4180 writes it. */
+function csvCell(value: Cell): string {
+  const text = value === null ? "" : String(value);
+  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

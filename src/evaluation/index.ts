@@ -1,0 +1,31 @@
+/**
+ * Evaluation of binary scores: metrics, operating points, patient-resampled intervals, paired tests, groups.
+ * Charts are apart, in charts.ts: the drawing library takes about a second to load.
+ */
+
+export {
+  auprc,
+  auroc,
+  brier,
+  confusionAt,
+  logLoss,
+  metricTable,
+  prevalence,
+  type Confusion,
+  type MetricName,
+} from "./metrics.ts";
+export { maskLabels, type Patients } from "./observations.ts";
+export { precisionRecallCurve, rocCurve, type PrecisionRecallPoint, type RocPoint } from "./curves.ts";
+export { chooseThreshold, type OperatingPoint, type ThresholdRule } from "./threshold.ts";
+export { bootstrapIntervals, pairedDifference, type BootstrapOptions, type PairedInterval } from "./bootstrap.ts";
+export { type MetricInterval } from "./interval.ts";
+export { delongTest, delongVariance, type DelongEstimate, type DelongTest } from "./delong.ts";
+export { defaultBands, type Bands, type GroupColumn } from "./groups.ts";
+export {
+  evaluateScores,
+  evaluateTargets,
+  type EvaluateOptions,
+  type Evaluation,
+  type GroupEvaluation,
+  type ScoreEvaluation,
+} from "./evaluate.ts";

@@ -1,0 +1,46 @@
+import { LeadglassError } from "../errors.ts";
+import { mlp, mnistCnn, smallCnn } from "./cnn.ts";
+import type { Model, ModelShape } from "./model.ts";
+import { resnet9 } from "./resnet9.ts";
+import { textureCnn, textureLinear } from "./texture.ts";
+import { vit } from "./vit.ts";
+
+export interface Architecture {
+  readonly build: (shape: ModelShape) => Model;
+  readonly imageSize: number;
+  readonly about: string;
+}
+
+/** The architectures that `--model` names. */
+export const architectures: Readonly<Record<string, Architecture>> = {
+  texture: {
+    build: textureLinear,
+    imageSize: 128,
+    about: "linear model on fixed oriented texture features; strong under privacy at small n",
+  },
+  "texture-cnn": { build: textureCnn, imageSize: 128, about: "three small convolutions on fixed texture maps" },
+  cnn: { build: (shape) => smallCnn(shape), imageSize: 96, about: "small convolutional network for CPUs" },
+  mlp: { build: (shape) => mlp(shape), imageSize: 32, about: "two hidden layers on the pixels" },
+  resnet9: {
+    build: (shape) => resnet9(shape),
+    imageSize: 224,
+    about: "the network of arXiv 2302.01622: GroupNorm, Mish, 4.9 M parameters",
+  },
+  "resnet9-relu": {
+    build: (shape) => resnet9(shape, { activation: "relu" }),
+    imageSize: 224,
+    about: "the same with ReLU",
+  },
+  vit: { build: (shape) => vit(shape), imageSize: 128, about: "small vision transformer" },
+  "mnist-cnn": { build: mnistCnn, imageSize: 28, about: "the network of Opacus's MNIST example" },
+};
+
+/** An architecture by name. Throws LG-USAGE-001, listing the names, where there is none. */
+export function architectureNamed(name: string): Architecture {
+  const found = Object.hasOwn(architectures, name) ? architectures[name] : undefined;
+  if (!found)
+    throw new LeadglassError("LG-USAGE-001", `--model ${name}: there is no such architecture`, {
+      hint: `Choose one of ${Object.keys(architectures).join(", ")}.`,
+    });
+  return found;
+}

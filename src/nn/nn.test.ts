@@ -1,0 +1,180 @@
+import { readFileSync } from "node:fs";
+import * as ort from "onnxruntime-node";
+import { describe, expect, it } from "vitest";
+import { decodeModel, encodeModel, graphOf, input, type Value } from "../graph/index.ts";
+import { seededRandom } from "../math/random.ts";
+import {
+  architectureNamed,
+  architectures,
+  inferenceGraph,
+  initialParameters,
+  kaimingNormal,
+  normalise,
+  parameterCount,
+  resnet9,
+  textureCnn,
+  textureLinear,
+  truncatedNormal,
+  uniformFan,
+  vit,
+  type Model,
+  type Normalisation,
+} from "./index.ts";
+
+const run = async (
+  outputs: Record<string, Value>,
+  feeds: Record<string, { data: Float32Array; shape: readonly number[] }>,
+) => {
+  const session = await ort.InferenceSession.create(encodeModel(graphOf("test", outputs)), { intraOpNumThreads: 1 });
+  const tensors = Object.fromEntries(
+    Object.entries(feeds).map(([n, f]) => [n, new ort.Tensor("float32", f.data, f.shape)]),
+  );
+  const results = await session.run(tensors);
+  await session.release();
+  return Object.fromEntries(Object.entries(results).map(([n, t]) => [n, t.data as Float32Array]));
+};
+
+describe("architectures", () => {
+  it("resnet9_hasThePapersParameterCount", () => {
+    // design/papers/private-fair-accurate.md 2.1: 4,909,896 with 3 input channels and 8 outputs.
+    expect(parameterCount(resnet9({ rows: 1, channels: 3, imageSize: 224, outputs: 8 }))).toBe(4_909_896);
+    // Grey input has 64 x 49 x 2 weights less in the stem, not three equal channels.
+    expect(parameterCount(resnet9({ rows: 1, channels: 1, imageSize: 224, outputs: 8 }))).toBe(4_909_896 - 64 * 49 * 2);
+  });
+
+  it("vit_hasTheExpectedParameterCount", () => {
+    // PyTorch: patch 16*16*192+192, position 196*192, 12 blocks of 444,864, norm 384, head 192*5+5.
+    const model = vit({ rows: 1, channels: 1, imageSize: 224, outputs: 5 }, { width: 192, depth: 12, heads: 3 });
+    expect(parameterCount(model)).toBe(16 * 16 * 192 + 192 + 196 * 192 + 12 * 444_864 + 384 + 965);
+  });
+
+  it.each(Object.keys(architectures))("%s_answersFiniteLogitsAndExportsAModelThatReadsBack", async (name) => {
+    const imageSize = name === "mnist-cnn" ? 28 : 32;
+    const model = architectureNamed(name).build({ rows: 2, channels: 1, imageSize, outputs: 3 });
+    const weights = initialParameters(model, seededRandom("weights"));
+    const graph = inferenceGraph(model, weights, { mirror: false });
+    const random = seededRandom("pixels");
+    const data = Float32Array.from({ length: 2 * imageSize ** 2 }, () => random.uniform());
+    data.fill(0.25, 0, imageSize ** 2); // a constant image must not give NaN
+    const { probabilities } = await run(Object.fromEntries(graph.outputs.map((o) => [o.name, o.value])), {
+      image: { data, shape: model.image.shape },
+    });
+    expect([...probabilities!].every((p) => p >= 0 && p <= 1)).toBe(true);
+    expect(decodeModel(encodeModel(graph)).outputs.map((o) => o.value.shape)).toEqual([
+      [2, 3],
+      [2, 3],
+    ]);
+  });
+
+  it("unknownArchitecture_isRefusedWithTheNamesThereAre", () => {
+    expect(() => architectureNamed("resnet900")).toThrow(
+      expect.objectContaining({ code: "LG-USAGE-001", hint: expect.stringContaining("resnet9") as string }),
+    );
+    expect(() => architectureNamed("constructor")).toThrow(expect.objectContaining({ code: "LG-USAGE-001" }));
+  });
+
+  it("vit_refusesAnImageThatIsNoMultipleOfThePatch", () => {
+    expect(() => vit({ rows: 1, channels: 1, imageSize: 100, outputs: 1 })).toThrow(
+      /100 is not a multiple of the patch 16/,
+    );
+  });
+});
+
+describe("texture", () => {
+  const fixture = JSON.parse(readFileSync(new URL("./fixtures/texture.json", import.meta.url), "utf8")) as {
+    size: number;
+    texture: number[];
+    textureCnn: { shape: number[]; values: number[] };
+  };
+  // The image of make_texture.py.
+  const image = (size: number): Float32Array =>
+    Float32Array.from({ length: size * size }, (_, i) => {
+      const [y, x] = [Math.floor(i / size), i % size];
+      return 0.5 + 0.2 * Math.sin(0.9 * x + 0.3 * y) + 0.1 * Math.cos(0.05 * x * y) + (x > 40 && y < 20 ? 0.1 : 0);
+    });
+  const features = async (
+    build: typeof textureLinear,
+    pixels: Float32Array,
+  ): Promise<{ model: Model; values: Float32Array }> => {
+    const model = build({ rows: 1, channels: 1, imageSize: fixture.size, outputs: 1 });
+    const { f } = await run({ f: model.fixed }, { image: { data: pixels, shape: model.image.shape } });
+    return { model, values: f! };
+  };
+  // float32 convolutions against float64 sums: absolute 2e-4 on features of size about 1 to 10.
+  const close = (a: Float32Array, b: readonly number[]): number => Math.max(...b.map((v, i) => Math.abs(v - a[i]!)));
+
+  it("features_agreeWithNumPy", async () => {
+    const linear = await features(textureLinear, image(fixture.size));
+    expect(linear.values).toHaveLength(fixture.texture.length);
+    expect(close(linear.values, fixture.texture)).toBeLessThan(2e-4);
+    const cnn = await features(textureCnn, image(fixture.size));
+    expect(cnn.model.fixed.shape.slice(1)).toEqual(fixture.textureCnn.shape);
+    expect(close(cnn.values, fixture.textureCnn.values)).toBeLessThan(2e-4);
+  });
+
+  it("featuresOfAnImage_dependOnNoOtherImage", async () => {
+    const model = textureLinear({ rows: 2, channels: 1, imageSize: 32, outputs: 1 });
+    const random = seededRandom("two");
+    const both = Float32Array.from({ length: 2 * 32 * 32 }, () => random.uniform());
+    const other = both.slice().fill(0.9, 32 * 32);
+    const [a, b] = [
+      await run({ f: model.fixed }, { image: { data: both, shape: model.image.shape } }),
+      await run({ f: model.fixed }, { image: { data: other, shape: model.image.shape } }),
+    ];
+    expect([...a["f"]!.subarray(0, model.fixed.shape[1])]).toEqual([...b["f"]!.subarray(0, model.fixed.shape[1])]);
+  });
+});
+
+describe("inferenceGraph", () => {
+  it("mirrored_answersTheMeanOfImageAndMirrorImage", async () => {
+    const model = architectureNamed("mlp").build({ rows: 1, channels: 1, imageSize: 8, outputs: 1 });
+    const weights = initialParameters(model, seededRandom("weights"));
+    const random = seededRandom("pixels");
+    const pixels = Float32Array.from({ length: 64 }, () => random.uniform());
+    const flipped = pixels.map((_, i) => pixels[i - (i % 8) + 7 - (i % 8)]!);
+    const logit = async (mirror: boolean, data: Float32Array): Promise<number> => {
+      const graph = inferenceGraph(model, weights, { mirror });
+      return (await run({ logits: graph.outputs[0]!.value }, { image: { data, shape: [1, 1, 8, 8] } }))["logits"]![0]!;
+    };
+    const [direct, other] = [await logit(false, pixels), await logit(false, flipped)];
+    expect(Math.abs(direct - other)).toBeGreaterThan(1e-4);
+    expect(await logit(true, pixels)).toBeCloseTo((direct + other) / 2, 6);
+  });
+
+  it("missingWeights_areNamed", () => {
+    const model = architectureNamed("mlp").build({ rows: 1, channels: 1, imageSize: 8, outputs: 1 });
+    expect(() => inferenceGraph(model, {}, { mirror: false })).toThrow(/lack parameter fc1\.weight/);
+  });
+});
+
+describe("normalise", () => {
+  const shape = [2, 1, 2, 2];
+  const pixels = Float32Array.of(0, 0.25, 0.5, 0.25, 0.5, 0.5, 0.5, 0.5);
+  const normalised = async (how: Normalisation): Promise<number[]> => [
+    ...(await run({ y: normalise(input("x", shape), how) }, { x: { data: pixels, shape } }))["y"]!,
+  ];
+
+  it("standardise_givesMeanZeroAndDeviationOne_andZerosForAConstantImage", async () => {
+    const y = await normalised({ kind: "standardise" });
+    // Mean .25, deviation sqrt(.03125) = .17678, plus 1/255 against division by zero.
+    expect(y[2]).toBeCloseTo(0.25 / (Math.sqrt(0.03125) + 1 / 255), 5);
+    expect(y.slice(4)).toEqual([0, 0, 0, 0]);
+  });
+
+  it("minmaxAndFixed_doAsTheySay", async () => {
+    expect((await normalised({ kind: "minmax" }))[1]).toBeCloseTo(0.5, 4);
+    expect(await normalised({ kind: "fixed", mean: 0.5, deviation: 0.25 })).toEqual([-2, -1, 0, -1, 0, 0, 0, 0]);
+  });
+});
+
+describe("initialisers", () => {
+  it("haveTheirStatedSpread", () => {
+    const random = () => seededRandom("spread");
+    const deviation = (v: Float32Array): number => Math.sqrt(v.reduce((s, x) => s + x * x, 0) / v.length);
+    // 10,000 draws: relative standard error of a deviation below 1 %; 5 % is five of them or more.
+    expect(deviation(kaimingNormal("out")([100, 4, 5, 5], random()))).toBeCloseTo(Math.sqrt(2 / 2500), 2);
+    expect(deviation(uniformFan()([100, 100], random())) * Math.sqrt(300)).toBeCloseTo(1, 1);
+    const truncated = truncatedNormal(0.02)([100, 100], random());
+    expect(Math.max(...truncated.map(Math.abs))).toBeLessThanOrEqual(0.04 + 1e-7);
+  });
+});

@@ -1,0 +1,31 @@
+import { logNormalCdf } from "../math/special.ts";
+
+/**
+ * The exact delta of the Gaussian mechanism at epsilon >= 0 for sensitivity 1 and noise of standard deviation `sigma`.
+ * Source: Balle and Wang, Improving the Gaussian Mechanism for Differential Privacy, 2018 (arXiv 1805.06530), theorem 8.
+ */
+export function gaussianDelta(sigma: number, epsilon: number): number {
+  const first = logNormalCdf(1 / (2 * sigma) - epsilon * sigma);
+  const second = epsilon + logNormalCdf(-1 / (2 * sigma) - epsilon * sigma);
+  return second >= first ? 0 : -Math.exp(first) * Math.expm1(second - first);
+}
+
+/**
+ * The exact epsilon of the Gaussian mechanism at delta, by bisection to relative 1e-13 from above. Several releases with
+ * noise sigma_i are one release with 1 / sigma^2 = sum of 1 / sigma_i^2 (Dong, Roth, Su, Gaussian Differential Privacy,
+ * 2022, corollary 3.3). Source: as for {@link gaussianDelta}, which decreases in epsilon.
+ */
+export function gaussianEpsilon(sigma: number, delta: number): number {
+  if (gaussianDelta(sigma, 0) <= delta) return 0;
+  const mu = 1 / sigma;
+  let low = 0;
+  // The privacy loss is N(mu^2 / 2, mu^2), and P(N > mean + x deviations) <= exp(-x^2 / 2).
+  let high = (mu * mu) / 2 + mu * Math.sqrt(-2 * Math.log(delta));
+  while (high - low > 1e-13 * high) {
+    const middle = 0.5 * (low + high);
+    if (middle <= low || middle >= high) break;
+    if (gaussianDelta(sigma, middle) <= delta) high = middle;
+    else low = middle;
+  }
+  return high;
+}

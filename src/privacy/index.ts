@@ -1,0 +1,34 @@
+export {
+  type Accountant,
+  type AccountantName,
+  accountantNamed,
+  type EpsilonInterval,
+  type Event,
+  type Relation,
+} from "./accountant.ts";
+export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
+export { gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
+export {
+  appendEntry,
+  canonicalJson,
+  formatEntry,
+  type LedgerBudget,
+  type LedgerProblem,
+  type LedgerRow,
+  summariseLedger,
+  verifyLedger,
+} from "./ledger.ts";
+export { type Access, type LedgerBody, type LedgerEntry, type LedgerKind, parseLedger } from "./ledger-entries.ts";
+export { gaussianNoise } from "./noise.ts";
+export {
+  type DpPlan,
+  eventOf,
+  expectedBatchSize,
+  parsePlan,
+  planPrivateTraining,
+  type PlanOptions,
+  spent,
+  type Unit,
+} from "./plan.ts";
+export { rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToEpsilon, type SubsampledGaussian } from "./rdp.ts";
+export { poissonSample, sampleUnits } from "./sampling.ts";

@@ -1,0 +1,262 @@
+import { LeadglassError, isLeadglassError } from "../errors.ts";
+import { accountantNamed, type Event, type Relation } from "./accountant.ts";
+import {
+  type Access,
+  accessOf,
+  type LedgerBody,
+  type LedgerEntry,
+  type LedgerKind,
+  sentenceOf,
+  type TrainingEntry,
+} from "./ledger-entries.ts";
+import { eventOf, parsePlan, spent, type Unit } from "./plan.ts";
+
+/**
+ * The one text of a JSON value: keys sorted, no spaces, numbers as ECMAScript writes them; properties that are undefined
+ * are left out. Throws LG-BUG-001 for what JSON cannot hold. Source: RFC 8785, JSON Canonicalization Scheme.
+ */
+export function canonicalJson(value: unknown): string {
+  if (value === null || typeof value === "boolean" || typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "number" && Number.isFinite(value)) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value === "object") {
+    const members = Object.entries(value)
+      .filter(([, member]) => member !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(",")}}`;
+  }
+  throw new LeadglassError("LG-BUG-001", `canonical JSON: a ${typeof value} (or a number that is not finite)`);
+}
+
+/** What the first entry names as the hash before it. */
+const GENESIS = "0".repeat(64);
+
+/** SHA-256 of an entry without its own hash, in canonical JSON, as 64 hexadecimal digits. */
+async function hashOf(entry: Omit<LedgerEntry, "hash">): Promise<string> {
+  const { subtle } = globalThis.crypto ?? {};
+  if (subtle === undefined)
+    throw new LeadglassError("LG-PRIVACY-009", "ledger: this platform has no crypto.subtle", {
+      hint: "use Node 24 or newer, or a browser page served over HTTPS",
+    });
+  const bytes = new TextEncoder().encode(canonicalJson({ ...entry, hash: undefined }));
+  const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The line of a ledger file that holds an entry. */
+export function formatEntry(entry: LedgerEntry): string {
+  return `${canonicalJson(entry)}\n`;
+}
+
+/** The last entry of each run: entries of one run count its steps from the start, so the last holds them all. */
+function lastOfEachRun(entries: readonly LedgerEntry[]): Set<LedgerEntry> {
+  const last = new Map<string, LedgerEntry>();
+  for (const entry of entries)
+    if (entry.kind === "training") last.set(`${entry.cohortFingerprint} ${entry.run}`, entry);
+  return new Set(last.values());
+}
+
+interface Cost {
+  readonly cohortFingerprint: string;
+  readonly unit: Unit;
+  readonly relation: Relation;
+  readonly delta: number;
+  readonly event: Event;
+}
+
+/** Everything that costs something, one item for each run and each count. */
+function costsOf(entries: readonly LedgerEntry[]): Cost[] {
+  const last = lastOfEachRun(entries);
+  return entries.flatMap((entry): Cost[] => {
+    if (entry.kind === "training" && last.has(entry)) {
+      const { cohortFingerprint, plan, stepsDone } = entry;
+      const { unit, relation, delta } = plan;
+      return [{ cohortFingerprint, unit, relation, delta, event: eventOf(plan, stepsDone) }];
+    }
+    if (entry.kind === "noisy-count") {
+      const { cohortFingerprint, unit, relation, delta, noiseMultiplier } = entry;
+      const event: Event = { kind: "poisson-gaussian", samplingProbability: 1, noiseMultiplier, steps: 1 };
+      return [{ cohortFingerprint, unit, relation, delta, event }];
+    }
+    return [];
+  });
+}
+
+/** What several costs on one cohort and unit come to together. */
+function compose(costs: readonly Cost[], wantedDelta?: number) {
+  // A bound at the smallest delta holds at the others; a bound for exchanged units is the stricter relation.
+  const delta = wantedDelta ?? Math.min(...costs.map((cost) => cost.delta));
+  const relation: Relation = costs.some((cost) => cost.relation === "replace-one")
+    ? "replace-one"
+    : "add-or-remove-one";
+  const exact = costs.every((cost) => cost.event.samplingProbability === 1);
+  const accountant = accountantNamed(exact ? "gaussian" : "rdp");
+  const events = costs.map((cost) => cost.event);
+  return { epsilon: accountant.epsilon(events, delta, relation), delta, relation };
+}
+
+const sameBudget = (a: Cost, b: Cost): boolean => a.cohortFingerprint === b.cohortFingerprint && a.unit === b.unit;
+
+/** Why a training entry cannot follow the earlier entries of its run; null when it can. */
+function brokenRun(entries: readonly LedgerEntry[], next: Omit<TrainingEntry, "hash">): string | null {
+  const before = entries.findLast(
+    (entry): entry is TrainingEntry =>
+      entry.kind === "training" && entry.run === next.run && entry.cohortFingerprint === next.cohortFingerprint,
+  );
+  if (before === undefined) return null;
+  if (canonicalJson(before.plan) !== canonicalJson(next.plan)) return "the plan of its run changed";
+  return next.stepsDone < before.stepsDone ? "the steps of its run went backwards" : null;
+}
+
+/** What the accounted costs come to once `entry` is in the ledger; null for an entry that costs nothing. */
+function cumulativeAfter(entries: readonly LedgerEntry[], entry: LedgerEntry): LedgerEntry["cumulative"] {
+  const own = costsOf([entry])[0];
+  if (own === undefined) return null;
+  const { epsilon, delta } = compose(costsOf([...entries, entry]).filter((cost) => sameBudget(cost, own)));
+  return { epsilon: epsilon.upper, delta };
+}
+
+/**
+ * Makes the entry that comes next in a ledger: numbered, tied to the one before by its hash, with its access, a sentence
+ * and, where it costs something, what it costs by itself and together with all before it. Nothing is written.
+ * Throws LG-PRIVACY-002 for more steps than the plan allows and LG-PRIVACY-008 when a run's plan or steps do not
+ * continue its earlier entries.
+ */
+export async function appendEntry(entries: readonly LedgerEntry[], body: LedgerBody): Promise<LedgerEntry> {
+  const epsilon = body.kind === "training" ? spent(body.plan, body.stepsDone) : null;
+  const unsealed = {
+    ...body,
+    ...(epsilon === null ? {} : { epsilon }),
+    index: entries.length,
+    previousHash: entries.at(-1)?.hash ?? GENESIS,
+    access: accessOf[body.kind],
+    sentence: sentenceOf(body, epsilon?.upper ?? null),
+    cumulative: null,
+    hash: "",
+  } as LedgerEntry;
+  const broken = unsealed.kind === "training" ? brokenRun(entries, unsealed) : null;
+  if (broken !== null)
+    throw new LeadglassError("LG-PRIVACY-008", `ledger, entry ${entries.length}: ${broken}; expected it to continue`, {
+      hint: "start a run of another name for another training",
+    });
+  const entry = { ...unsealed, cumulative: cumulativeAfter(entries, unsealed) };
+  return { ...entry, hash: await hashOf(entry) };
+}
+
+export interface LedgerProblem {
+  readonly index: number;
+  readonly message: string;
+}
+
+/**
+ * Checks a ledger: numbering, the chain of hashes, that every cost is what its plan costs, and that runs continue
+ * themselves. An edit, deletion, insertion or exchange of entries shows. Two things a chain alone cannot show: entries
+ * cut off the end, and a ledger whose every later hash was computed anew; pass an `anchor`, the index and hash of an
+ * entry remembered elsewhere (by the checkpoint, or on paper), to see those too.
+ */
+export async function verifyLedger(
+  entries: readonly LedgerEntry[],
+  anchor?: { readonly index: number; readonly hash: string },
+): Promise<{ valid: boolean; problems: LedgerProblem[] }> {
+  const problems: LedgerProblem[] = [];
+  for (const [i, entry] of entries.entries()) {
+    const report = (message: string): void => void problems.push({ index: i, message });
+    if (entry.index !== i) report(`it is numbered ${entry.index}; expected ${i}`);
+    if (entry.previousHash !== (entries[i - 1]?.hash ?? GENESIS)) report("it does not follow the entry before it");
+    if (entry.hash !== (await hashOf(entry))) report("its content was changed after it was written");
+    if (entry.access !== accessOf[entry.kind])
+      report(`it calls itself ${entry.access}; expected ${accessOf[entry.kind]}`);
+    for (const message of costProblems(entries.slice(0, i), entry)) report(message);
+  }
+  if (anchor !== undefined && entries[anchor.index]?.hash !== anchor.hash)
+    problems.push({ index: anchor.index, message: "the entry that a checkpoint remembers is gone or was replaced" });
+  return { valid: problems.length === 0, problems };
+}
+
+/** Recomputed costs may differ by this much, relatively, after a change of version. */
+const AGREEMENT = 1e-6;
+const agree = (a: number, b: number): boolean => Math.abs(a - b) <= AGREEMENT * Math.max(a, b);
+
+function costProblems(before: readonly LedgerEntry[], entry: LedgerEntry): string[] {
+  const problems: string[] = [];
+  try {
+    if (entry.kind === "training") {
+      const cost = spent(parsePlan(entry.plan), entry.stepsDone).upper;
+      if (!agree(cost, entry.epsilon.upper))
+        problems.push(`it states epsilon ${entry.epsilon.upper}; its plan costs ${cost}`);
+      const broken = brokenRun(before, entry);
+      if (broken !== null) problems.push(broken);
+    }
+    const cumulative = cumulativeAfter(before, entry);
+    const matches =
+      cumulative === null || entry.cumulative === null
+        ? cumulative === entry.cumulative
+        : agree(cumulative.epsilon, entry.cumulative.epsilon) && cumulative.delta === entry.cumulative.delta;
+    if (!matches) problems.push("its cumulative epsilon is not what the entries so far cost");
+  } catch (error) {
+    if (!isLeadglassError(error)) throw error;
+    problems.push(error.message);
+  }
+  return problems;
+}
+
+export interface LedgerRow {
+  readonly index: number;
+  readonly kind: LedgerKind;
+  readonly access: Access;
+  readonly cohortFingerprint: string | null;
+  readonly sentence: string;
+}
+
+/** What was spent on one cohort for one kind of unit. */
+export interface LedgerBudget {
+  readonly cohortFingerprint: string;
+  readonly unit: Unit;
+  readonly relation: Relation;
+  readonly delta: number;
+  readonly epsilon: { readonly upper: number; readonly lower: number | null };
+  readonly trainings: number;
+  readonly noisyCounts: number;
+  /** What the reader of this epsilon must know beside it; empty when nothing limits it. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * What a data-protection officer needs of a ledger: a row for every access, and for every cohort and unit the epsilon of
+ * everything accounted together, at `delta` or else at the smallest delta in use, with warnings that limit it.
+ * Throws LG-PRIVACY-001 when delta is impossible.
+ */
+export function summariseLedger(
+  entries: readonly LedgerEntry[],
+  { delta }: { delta?: number } = {},
+): { rows: LedgerRow[]; budgets: LedgerBudget[] } {
+  const rows = entries.map((entry): LedgerRow => {
+    const { index, kind, access, sentence, cohortFingerprint = null } = entry;
+    return { index, kind, access, cohortFingerprint, sentence };
+  });
+  const costs = costsOf(entries);
+  const groups = costs.filter((cost, i) => costs.findIndex((other) => sameBudget(other, cost)) === i);
+  const budgets = groups.map((group): LedgerBudget => {
+    const { cohortFingerprint, unit } = group;
+    const own = costs.filter((cost) => sameBudget(cost, group));
+    const here = entries.filter((entry) => entry.cohortFingerprint === cohortFingerprint);
+    const trainings = [...lastOfEachRun(here)].filter((entry) => entry.kind === "training" && entry.plan.unit === unit);
+    const notAccounted = here.filter((entry) => entry.access === "not accounted").length;
+    const seeded = trainings.some((entry) => entry.kind === "training" && entry.plan.insecureSeed);
+    const otherUnit = costs.some((cost) => cost.cohortFingerprint === cohortFingerprint && cost.unit !== unit);
+    const warnings = [
+      ...(notAccounted > 0 ? [`${notAccounted} NOT ACCOUNTED access(es) to this cohort are outside this epsilon`] : []),
+      ...(seeded ? ["noise came from a seed: this epsilon protects nobody"] : []),
+      ...(otherUnit ? ["other accesses were accounted for another unit and are not in this epsilon"] : []),
+    ];
+    return {
+      cohortFingerprint,
+      unit,
+      ...compose(own, delta),
+      trainings: trainings.length,
+      noisyCounts: own.length - trainings.length,
+      warnings,
+    };
+  });
+  return { rows, budgets };
+}

@@ -1,0 +1,146 @@
+import { describe, expect, it } from "vitest";
+import { accountantNamed } from "./accountant.ts";
+import { expectedBatchSize, parsePlan, planPrivateTraining, type PlanOptions, spent } from "./plan.ts";
+
+const options: PlanOptions = {
+  target: { epsilon: 8, delta: 1e-4 },
+  unit: "patient",
+  relation: "add-or-remove-one",
+  sampling: { kind: "poisson", probability: 1 / 9 },
+  clipping: { kind: "flat", norm: 1 },
+  steps: 450,
+};
+const withCode = (code: string) => expect.objectContaining({ code });
+
+describe("planPrivateTraining", () => {
+  it("calibratesTheNoise_soThatTheWholeRunCostsAtMostTheTarget", () => {
+    const plan = planPrivateTraining(options);
+    expect(plan.epsilon.upper).toBeLessThanOrEqual(8);
+    expect(plan.epsilon.upper).toBeGreaterThan(8 * 0.9999);
+    const event = { kind: "poisson-gaussian", samplingProbability: 1 / 9, steps: 450 } as const;
+    const { noiseMultiplier } = plan;
+    expect(accountantNamed("rdp").epsilon([{ ...event, noiseMultiplier }], 1e-4)).toEqual(plan.epsilon);
+  });
+
+  it("statesTheCostOfAChosenNoise", () => {
+    // Opacus 4d0ebc8 accountants_test.py::test_rdp_accountant: 7.32911117143.
+    const plan = planPrivateTraining({
+      noiseMultiplier: 1.5,
+      delta: 1e-5,
+      sampling: { kind: "poisson", probability: 0.04 },
+      clipping: { kind: "flat", norm: 2 },
+      steps: 2250,
+    });
+    expect(plan.epsilon.upper).toBeCloseTo(7.32911117143, 9);
+    expect(plan).toMatchObject({ unit: "patient", relation: "add-or-remove-one", target: null, insecureSeed: false });
+  });
+
+  it("fullBatches_areAccountedExactlyUnlessAskedOtherwise", () => {
+    const full: PlanOptions = { ...options, sampling: { kind: "poisson", probability: 1 } };
+    const plan = planPrivateTraining(full);
+    expect(plan.accountant).toBe("gaussian");
+    expect(plan.noiseMultiplier).toBeLessThan(planPrivateTraining({ ...full, accountant: "rdp" }).noiseMultiplier);
+  });
+
+  it("replaceOne_needsMoreNoise", () => {
+    const plan = planPrivateTraining({ ...options, relation: "replace-one" });
+    expect(plan.noiseMultiplier).toBeGreaterThan(1.5 * planPrivateTraining(options).noiseMultiplier);
+    expect(plan.epsilon.upper).toBeLessThanOrEqual(8);
+  });
+
+  it("isAValue: JSON brings back the same plan", () => {
+    const plan = planPrivateTraining({ ...options, publicCohortSize: 579 });
+    expect(parsePlan(JSON.stringify(plan))).toEqual(plan);
+    expect(parsePlan(structuredClone(plan))).toEqual(plan);
+  });
+
+  it.each<[string, Partial<PlanOptions>, string]>([
+    ["epsilon of 0", { target: { epsilon: 0, delta: 1e-4 } }, "LG-PRIVACY-001"],
+    ["delta of 1", { target: { epsilon: 8, delta: 1 } }, "LG-PRIVACY-001"],
+    ["clipping norm of 0", { clipping: { kind: "flat", norm: 0 } }, "LG-PRIVACY-001"],
+    ["no step", { steps: 0 }, "LG-PRIVACY-001"],
+    ["probability above 1", { sampling: { kind: "poisson", probability: 1.5 } }, "LG-PRIVACY-001"],
+    ["neither target nor noise", { target: undefined }, "LG-PRIVACY-001"],
+    ["noise but no delta", { target: undefined, noiseMultiplier: 1 }, "LG-PRIVACY-001"],
+    ["target and noise", { noiseMultiplier: 1 }, "LG-PRIVACY-005"],
+    ["no probability", { sampling: undefined }, "LG-PRIVACY-001"],
+    ["public numbers that disagree", { expectedBatchSize: 64, publicCohortSize: 1000 }, "LG-PRIVACY-005"],
+  ])("refuses %s", (_, change, code) => {
+    expect(() => planPrivateTraining({ ...options, ...change })).toThrow(withCode(code));
+  });
+});
+
+describe("expectedBatchSize", () => {
+  it("followsFromThePublicCohortSize_orGivesTheProbability", () => {
+    expect(planPrivateTraining({ ...options, publicCohortSize: 579 }).expectedBatchSize).toBeCloseTo(579 / 9, 12);
+    const plan = planPrivateTraining({
+      ...options,
+      sampling: { kind: "poisson" },
+      expectedBatchSize: 64,
+      publicCohortSize: 576,
+    });
+    expect(plan.sampling.probability).toBeCloseTo(1 / 9, 15);
+    expect(expectedBatchSize(plan)).toBe(64);
+    expect(expectedBatchSize(plan, 576)).toBeCloseTo(64, 12);
+  });
+
+  it("isNeverGuessed", () => {
+    const plan = planPrivateTraining(options);
+    expect(() => expectedBatchSize(plan)).toThrow(withCode("LG-PRIVACY-001"));
+    expect(expectedBatchSize(plan, 900)).toBeCloseTo(100, 12);
+    expect(() => expectedBatchSize(planPrivateTraining({ ...options, publicCohortSize: 579 }), 600)).toThrow(
+      withCode("LG-PRIVACY-005"),
+    );
+  });
+});
+
+describe("spent", () => {
+  it("startsAtNothing_grows_andEndsAtThePlansEpsilon", () => {
+    const plan = planPrivateTraining(options);
+    expect(spent(plan, 0)).toEqual({ upper: 0, lower: 0 });
+    let before = 0;
+    for (const steps of [1, 10, 100, 300, 449]) {
+      const { upper } = spent(plan, steps);
+      expect(upper).toBeGreaterThan(before);
+      before = upper;
+    }
+    expect(spent(plan, 450)).toEqual(plan.epsilon);
+  });
+
+  it("stopsHardAtTheLastStep", () => {
+    const plan = planPrivateTraining(options);
+    expect(() => spent(plan, 451)).toThrow(expect.objectContaining({ code: "LG-PRIVACY-002", exitCode: 4 }));
+    expect(() => spent(plan, -1)).toThrow(withCode("LG-PRIVACY-001"));
+  });
+});
+
+describe("parsePlan", () => {
+  const plan = planPrivateTraining({ ...options, publicCohortSize: 579 });
+
+  it.each([
+    ["less noise", { noiseMultiplier: plan.noiseMultiplier * 0.9 }],
+    ["more steps", { steps: 900 }],
+    ["a larger probability", { sampling: { kind: "poisson", probability: 0.2 } }],
+    ["a smaller stated cost", { epsilon: { upper: 4, lower: null } }],
+    ["another delta", { delta: 1e-3 }],
+    ["another relation", { relation: "replace-one" }],
+    ["a smaller target", { target: { epsilon: 4, delta: 1e-4 } }],
+    ["a divisor that does not fit", { expectedBatchSize: 10 }],
+    ["less noise with the cost to match", planPrivateTraining({ ...options, target: { epsilon: 9, delta: 1e-4 } }), 8],
+  ])("refuses a plan edited to %s", (_, edit, targetEpsilon?) => {
+    const edited = { ...plan, ...edit };
+    if (targetEpsilon !== undefined) edited.target = { epsilon: targetEpsilon as number, delta: 1e-4 };
+    expect(() => parsePlan(edited)).toThrow(withCode("LG-PRIVACY-005"));
+  });
+
+  it.each([
+    ["text that is not JSON", "{"],
+    ["nothing", null],
+    ["a later version", { ...plan, version: 2 }],
+    ["an unknown field", { ...plan, extra: 1 }],
+    ["a missing field", { ...plan, clipping: undefined }],
+    ["a number in quotes", { ...plan, noiseMultiplier: "1" }],
+  ])("refuses %s", (_, value) => {
+    expect(() => parsePlan(value)).toThrow(withCode("LG-PRIVACY-006"));
+  });
+});

@@ -1,0 +1,30 @@
+import type { Device, HostTensor } from "./engine.ts";
+
+/** What the engine asks its worker to do; every request is answered once, in order. */
+export type Request =
+  | {
+      readonly kind: "load";
+      readonly program: number;
+      readonly model: Uint8Array;
+      readonly outputs: readonly string[];
+      readonly seldom: boolean;
+    }
+  | { readonly kind: "run"; readonly program: number; readonly feeds: Readonly<Record<string, HostTensor>> }
+  | { readonly kind: "undo"; readonly program: number }
+  | { readonly kind: "unload"; readonly program: number }
+  | { readonly kind: "write"; readonly state: Readonly<Record<string, HostTensor>> }
+  | { readonly kind: "read"; readonly names: readonly string[] }
+  | { readonly kind: "zero"; readonly names: readonly string[] }
+  | { readonly kind: "close" };
+
+export interface WorkerSettings {
+  readonly device: Device;
+  readonly threads: number;
+}
+
+export type Reply =
+  | { readonly ok: true; readonly tensors: Readonly<Record<string, HostTensor>> }
+  | { readonly ok: false; readonly message: string };
+
+/** Outputs with this prefix replace the state tensor named by the rest. */
+export const statePrefix = "next/";

@@ -1,0 +1,120 @@
+import { ageYearsOf, openCohort, type Cohort } from "../cohort/index.ts";
+import { LeadglassError } from "../errors.ts";
+import { defaultBands, evaluateTargets, type GroupColumn, type ScoreEvaluation } from "../evaluation/index.ts";
+import { startEngine } from "../runtime/index.ts";
+import { openRows, predictImages, type Progress } from "./rows.ts";
+import { readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
+import { maskedLabels, type TrainReport } from "./train-run.ts";
+
+export interface Prediction {
+  readonly run: RunRecord & { readonly result: { readonly thresholds: readonly number[] } };
+  readonly cohort: Cohort;
+  readonly split: string;
+  readonly images: readonly number[];
+  /** [images, targets] */
+  readonly probabilities: Float32Array;
+}
+
+/** Probabilities of a finished run for the images of a split. */
+export async function predictRun(options: {
+  readonly run: string;
+  readonly cohort: string;
+  readonly split: string;
+  readonly onProgress?: Progress;
+}): Promise<Prediction> {
+  const run = await readFinishedRun(options.run);
+  const cohort = await openCohort(options.cohort);
+  const images = options.split === "all" ? cohort.records.map((_, i) => i) : cohort.imagesOf(options.split);
+  await using engine = await startEngine();
+  const source = openRows(cohort, run);
+  using _store = source.store;
+  const probabilities = await predictImages({
+    engine,
+    source,
+    architecture: run.architecture,
+    outputs: run.targets.length,
+    weights: await readWeights(options.run),
+    mirror: run.mirror,
+    images,
+    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+  });
+  return { run, cohort, split: options.split, images, probabilities };
+}
+
+/** What `evaluate --json` prints. */
+export interface EvaluateReport {
+  readonly run: string;
+  readonly split: string;
+  /** Images and patients of the split. */
+  readonly n: number;
+  readonly patients: number;
+  readonly metrics: Readonly<Record<string, Omit<ScoreEvaluation, "groups">>>;
+  readonly groups: readonly (ScoreEvaluation["groups"][number] & { readonly target: string })[];
+  readonly privacy: {
+    readonly epsilon: number;
+    readonly delta: number;
+    readonly unit: string;
+    readonly insecureSeed: boolean;
+    readonly notAccounted: readonly string[];
+  } | null;
+}
+
+/**
+ * Evaluates a finished run on a split, overall and by group, with patient-resampled 95 % intervals and the thresholds
+ * that were frozen on validation.
+ * Throws LG-TRAIN-002 for an unfinished run, LG-EVAL-... where the split cannot be evaluated.
+ */
+export async function evaluateRun(options: {
+  readonly run: string;
+  readonly cohort: string;
+  readonly split: string;
+  readonly groups: readonly string[];
+  readonly seed?: number;
+  readonly onProgress?: Progress;
+}): Promise<{ report: EvaluateReport; prediction: Prediction }> {
+  const prediction = await predictRun(options);
+  const { run, cohort, images, probabilities } = prediction;
+  const targets = run.targets.map((t) => cohort.target(t));
+  const columns: Record<string, GroupColumn> = {};
+  for (const name of options.groups) {
+    const cells = cohort.column(name);
+    // Ages are put into bands, which takes numbers; what is no age counts as missing.
+    const value = (cell: string) => (Object.hasOwn(defaultBands, name) ? (ageYearsOf(cell) ?? null) : cell);
+    columns[name] = images.map((i) => (cells[i] ? value(cells[i]) : null));
+  }
+  const patients = images.map((i) => cohort.records[i]!.patientId);
+  if (patients.length === 0) throw new LeadglassError("LG-COHORT-011", `split ${options.split} has no images`);
+  const evaluations = evaluateTargets({
+    targets: run.targets,
+    scores: probabilities,
+    labels: maskedLabels(targets, images),
+    thresholds: run.result.thresholds,
+    patients,
+    groups: columns,
+    seed: options.seed ?? 1,
+  });
+  const trained = run.result.report as TrainReport;
+  return {
+    prediction,
+    report: {
+      run: options.run,
+      split: options.split,
+      n: images.length,
+      patients: new Set(patients).size,
+      metrics: Object.fromEntries(
+        Object.entries(evaluations).map(([name, evaluation]) => {
+          const { groups: _groups, ...rest } = evaluation;
+          return [name, rest];
+        }),
+      ),
+      groups: Object.entries(evaluations).flatMap(([target, { groups }]) => groups.map((g) => ({ target, ...g }))),
+      privacy: trained.privacy && {
+        epsilon: trained.privacy.epsilon,
+        delta: trained.privacy.delta,
+        unit: trained.privacy.unit,
+        insecureSeed: trained.privacy.insecureSeed,
+        notAccounted: trained.privacy.notAccounted,
+      },
+    },
+  };
+}

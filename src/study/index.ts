@@ -1,0 +1,15 @@
+/** Whole runs on whole cohorts, as the command line does them: train, evaluate, predict, export, demonstrate. */
+export { runDemo, type DemoArm, type DemoOptions, type DemoReport } from "./demo.ts";
+export { exportModel } from "./deploy.ts";
+export { evaluateRun, predictRun, type EvaluateReport, type Prediction } from "./evaluate-run.ts";
+export {
+  readFinishedRun,
+  readLedger,
+  readRun,
+  readWeights,
+  runFiles,
+  type RunRecord,
+  type RunResult,
+} from "./run-folder.ts";
+export { chooseSettings, type ChosenSettings, type CohortSize, type TrainingChoices } from "./settings.ts";
+export { trainRun, type TrainReport, type TrainRequest } from "./train-run.ts";

@@ -1,0 +1,246 @@
+import { LeadglassError } from "../errors.ts";
+import type { Augmentation } from "../imaging/index.ts";
+import { architectureNamed } from "../nn/index.ts";
+import { gaussianDelta, planPrivateTraining, type DpPlan } from "../privacy/index.ts";
+import type { Loss } from "../training/losses.ts";
+import type { OptimiserSettings } from "../training/optimisers.ts";
+import type { Schedule } from "../training/schedules.ts";
+
+/** What a user may decide; everything else is chosen from the cohort's size and the budget. */
+export interface TrainingChoices {
+  readonly model?: string;
+  readonly epsilon?: number;
+  readonly delta?: number;
+  readonly unit?: "patient" | "image";
+  readonly clipNorm?: number;
+  readonly batch?: number;
+  readonly epochs?: number;
+  readonly learningRate?: number;
+  readonly optimizer?: string;
+  readonly imageSize?: number;
+  readonly views?: number;
+  /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
+  readonly freeze?: string;
+}
+
+/** What the choices are made for. */
+export interface CohortSize {
+  /** Training units: patients or images; declared public. */
+  readonly units: number;
+  readonly images: number;
+}
+
+/** Everything that follows from the choices, with a sentence for each thing that was chosen for the user. */
+export interface ChosenSettings {
+  readonly architecture: string;
+  readonly imageSize: number;
+  readonly unit: "patient" | "image";
+  readonly views: number;
+  /** Each image and its mirror image as fixed variants, or fresh random views. */
+  readonly variants: 1 | 2 | "random";
+  readonly augmentation: Augmentation;
+  readonly plan: DpPlan | null;
+  readonly batchSize: number;
+  readonly epochs: number;
+  readonly loss: Loss;
+  readonly optimiser: OptimiserSettings;
+  readonly schedule: Schedule;
+  readonly averaging: number | null;
+  /**
+   * What the trained parameters are multiplied by at the end. The noise makes a private linear model too sure of itself:
+   * a third of its logits is about as sure as it is right (over three cohorts and epsilons 1 to 8). Only calibration
+   * changes, no ranking.
+   */
+  readonly shrinkage: number;
+  readonly reasons: readonly string[];
+}
+
+const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
+
+/** Architectures whose fixed part does the work, so that each image's features are computed once. */
+const featureModels = ["texture", "texture-cnn"];
+
+/**
+ * Chooses settings for a training.
+ * Throws LG-USAGE-001 for a number out of its range, LG-PRIVACY-010 for an epsilon that is not above 0, and LG-PRIVACY-... where no noise meets the target.
+ */
+export function chooseSettings(choices: TrainingChoices, size: CohortSize, insecureSeed: boolean): ChosenSettings {
+  checkChoices(choices);
+  return choices.epsilon === undefined
+    ? chooseOpen(choices, size)
+    : choosePrivate(choices, size, choices.epsilon, insecureSeed);
+}
+
+function checkChoices({
+  epsilon,
+  delta,
+  batch,
+  epochs,
+  learningRate,
+  clipNorm,
+  views,
+  imageSize,
+}: TrainingChoices): void {
+  const positive: Record<string, number | undefined> = {
+    epsilon,
+    delta,
+    batch,
+    epochs,
+    lr: learningRate,
+    "clip-norm": clipNorm,
+    views,
+    "image-size": imageSize,
+  };
+  for (const [name, value] of Object.entries(positive))
+    if (value !== undefined && !(value > 0 && Number.isFinite(value)))
+      throw new LeadglassError(
+        name === "epsilon" ? "LG-PRIVACY-010" : "LG-USAGE-001",
+        `--${name}: a number above 0 was expected, ${value} was given`,
+        {
+          hint:
+            name === "epsilon"
+              ? "An epsilon of 0 would let nothing be learned; 1 to 10 is usual."
+              : `Leave --${name} out for a good choice.`,
+        },
+      );
+  for (const [name, value] of Object.entries({ batch, epochs, views, "image-size": imageSize }))
+    if (value !== undefined && !Number.isInteger(value))
+      throw new LeadglassError("LG-USAGE-001", `--${name}: a whole number was expected, ${value} was given`);
+  if (delta !== undefined && delta >= 1)
+    throw new LeadglassError("LG-USAGE-001", `--delta: a number below 1 was expected, ${delta} was given`, {
+      hint: "Choose delta well below one over the number of patients.",
+    });
+  if (delta !== undefined && epsilon === undefined)
+    throw new LeadglassError("LG-USAGE-001", "--delta is given without --epsilon", {
+      hint: "Give --epsilon to train privately, or leave --delta out.",
+    });
+}
+
+const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
+  if (name === "sgd") return { name, learningRate, momentum: 0.9 };
+  if (name === "adam" || name === "nadam") return { name, learningRate };
+  if (name === "adamw") return { name, learningRate, weightDecay: 0.1 };
+  throw new LeadglassError("LG-USAGE-001", `--optimizer ${name}: there is no such optimiser`, {
+    hint: "Choose one of sgd, adam, adamw, nadam.",
+  });
+};
+
+function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
+  const architecture = choices.model ?? "texture-cnn";
+  const fixed = featureModels.includes(architecture);
+  const batchSize = Math.min(choices.batch ?? 32, images);
+  // About 900 steps on a thousand images, and fewer epochs where there are many images.
+  const epochs = choices.epochs ?? Math.round(clamp(25_000 / images, 4, 60));
+  const defaults: Record<string, { optimizer: string; rate: number }> = {
+    texture: { optimizer: "adamw", rate: 2e-3 },
+    "texture-cnn": { optimizer: "adamw", rate: 2e-3 },
+    resnet9: { optimizer: "nadam", rate: 2e-4 },
+    vit: { optimizer: "adamw", rate: 5e-4 },
+  };
+  const preset = defaults[architecture] ?? { optimizer: "adamw", rate: 1e-3 };
+  const optimizer = choices.optimizer ?? preset.optimizer;
+  return {
+    architecture,
+    imageSize: choices.imageSize ?? architectureNamed(architecture).imageSize,
+    unit: choices.unit ?? "image",
+    views: choices.views ?? 1,
+    variants: fixed ? 2 : "random",
+    augmentation: fixed
+      ? { flipHorizontal: true }
+      : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
+    plan: null,
+    batchSize,
+    epochs,
+    loss: { kind: "binary", labelSmoothing: 0.05 },
+    optimiser: optimiserOf(
+      optimizer,
+      choices.learningRate ?? (optimizer === preset.optimizer ? preset.rate : optimizer === "sgd" ? 0.05 : 1e-3),
+    ),
+    schedule: { kind: "cosine", warmupFraction: 0.05 },
+    averaging: 0.99,
+    shrinkage: 1,
+    reasons: [
+      `${architecture}: ${architectureNamed(architecture).about}`,
+      `${epochs} epochs of ${images} images in batches of ${batchSize}`,
+    ],
+  };
+}
+
+/** The mu of the Gaussian mechanism that is exactly (epsilon, delta)-private. */
+function gaussianMu(epsilon: number, delta: number): number {
+  let [low, high] = [1e-6, 1e4];
+  for (let i = 0; i < 100; i++) {
+    const middle = Math.sqrt(low * high);
+    if (gaussianDelta(1 / middle, epsilon) > delta) high = middle;
+    else low = middle;
+  }
+  return low;
+}
+
+function choosePrivate(
+  choices: TrainingChoices,
+  size: CohortSize,
+  epsilon: number,
+  insecureSeed: boolean,
+): ChosenSettings {
+  const architecture = choices.model ?? "texture";
+  const unit = choices.unit ?? "patient";
+  const { units } = size;
+  const delta = choices.delta ?? defaultDelta(units);
+  const clipNorm = choices.clipNorm ?? 1;
+  const linear = architecture === "texture";
+  const fixed = featureModels.includes(architecture);
+  const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
+  // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
+  const batch = Math.min(
+    choices.batch ?? (linear && units <= 20_000 ? units : Math.round(clamp(units / 4, 64, 2048))),
+    units,
+  );
+  const q = batch / units;
+  const epochs = choices.epochs ?? (linear ? 100 : 60);
+  const steps = Math.max(1, Math.round(epochs / q));
+  const plan = planPrivateTraining({
+    target: { epsilon, delta },
+    unit,
+    sampling: { kind: "poisson" },
+    clipping: { kind: "flat", norm: clipNorm },
+    steps,
+    expectedBatchSize: batch,
+    publicCohortSize: units,
+    insecureSeed,
+  });
+  reasons.push(
+    q === 1
+      ? `every ${unit} in each of ${steps} steps: the least noise for its cost at this size`
+      : `${steps} steps, each with about ${batch} of ${units} ${unit}s drawn at random`,
+    `noise ${plan.noiseMultiplier.toPrecision(4)} times the clipping norm ${clipNorm}, calibrated to epsilon ${epsilon} at delta ${delta}`,
+  );
+  const optimizer = choices.optimizer ?? (linear ? "sgd" : "adamw");
+  // How far a clipped linear model may travel before its noise outweighs what it learns (found by cross-validation).
+  const travel = clamp(0.4 * gaussianMu(epsilon, delta) * units, 20, 2000);
+  const rate =
+    linear && optimizer === "sgd" ? travel / (10 * steps) / clipNorm : optimizer === "sgd" ? 0.5 / clipNorm : 1e-3;
+  return {
+    architecture,
+    imageSize:
+      choices.imageSize ??
+      (fixed ? architectureNamed(architecture).imageSize : Math.min(96, architectureNamed(architecture).imageSize)),
+    unit,
+    // A constant: how many images a patient has is private. Eight hold four images and their mirror images.
+    views: choices.views ?? (linear ? 8 : 2),
+    variants: fixed ? 2 : "random",
+    augmentation: { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
+    plan,
+    batchSize: batch,
+    epochs,
+    loss: { kind: "binary" },
+    optimiser: optimiserOf(optimizer, choices.learningRate ?? rate),
+    schedule: { kind: linear ? "constant" : "cosine", warmupFraction: 0 },
+    averaging: linear ? null : 0.99,
+    shrinkage: linear ? 1 / 3 : 1,
+    reasons,
+  };
+}
+
+/** A power of ten at most a tenth of one over the number of units. */
+const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));

@@ -1,0 +1,46 @@
+import { clipFlat, gradients, unitGradients, type UnitLayout } from "../autodiff/index.ts";
+import { add, graphOf, input, mul, reduceSum, reshape, type Graph, type Input, type Value } from "../graph/index.ts";
+import { lower } from "../graph/lower.ts";
+import { simplify } from "../graph/simplify.ts";
+import type { Model } from "../nn/model.ts";
+import { rowLosses, type Loss } from "./losses.ts";
+
+/** How the gradients of units are summed: as they are, or each clipped first. */
+export type GradientSum = { readonly kind: "plain" } | { readonly kind: "clipped"; readonly clipNorm: number };
+
+/**
+ * One tile of a training step: the sum of unit gradients, added to a running sum. Nothing but sums, norms and losses
+ * leaves it.
+ *
+ * Inputs: `features` [rows, ...], `targets` and `known` [rows, outputs], `weights` [rows] (a view's share of its unit, 0
+ * for padding), `present` [units], every parameter by name and its running sum as `sum/<name>`.
+ * Outputs: `losses` [units] (private), `norms` [units] (private; only where clipped), `next/sum/<name>`.
+ */
+export function accumulateGraph(model: Model, loss: Loss, how: GradientSum, { units, views }: UnitLayout): Graph {
+  const rows = units * views;
+  const outputs = model.logits.shape[1]!;
+  const targets = input("targets", [rows, outputs]);
+  const known = input("known", [rows, outputs]);
+  const weights = input("weights", [rows]);
+  const present = input("present", [units]);
+  const losses = rowLosses(loss, model.logits, targets, known);
+  const parameters = model.parameters.map((p) => p.value);
+  const images = new Map<Value, number>([model.features, targets, known].map((v) => [v, 0]));
+  const unitLosses = reduceSum(reshape(mul(losses, weights), [units, views]), [1]);
+  const named: Record<string, Value> = { losses: unitLosses };
+  let sums: readonly Value[];
+  if (how.kind === "clipped") {
+    const found = unitGradients(losses, weights, parameters, images, { units, views });
+    const clipped = clipFlat(found, how.clipNorm, present);
+    named["norms"] = clipped.norms;
+    sums = clipped.sums;
+  } else sums = gradients(losses, parameters, weights);
+  const running: Input[] = [];
+  model.parameters.forEach((p, i) => {
+    const before = input(`sum/${p.name}`, p.value.shape);
+    running.push(before);
+    named[`next/sum/${p.name}`] = add(before, sums[i]!);
+  });
+  const fed = [model.features, targets, known, weights, present, ...parameters, ...running];
+  return simplify(lower(graphOf(`accumulate ${model.name}`, named, fed)));
+}

@@ -1,0 +1,214 @@
+import { LeadglassError } from "../errors.ts";
+import { seededRandom, secureRandom, shuffle, type RandomSource } from "../math/random.ts";
+import { sizeOf } from "../graph/index.ts";
+import { initialParameters, type Model } from "../nn/model.ts";
+import { gaussianNoise, sampleUnits, spent, type DpPlan, type EpsilonInterval } from "../privacy/index.ts";
+import type { Engine, Feeds, HostTensor } from "../runtime/index.ts";
+import { startAccumulator } from "./accumulate.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { TrainingData } from "./data.ts";
+import type { Loss } from "./losses.ts";
+import type { OptimiserSettings } from "./optimisers.ts";
+import { learningRateAt, type Schedule } from "./schedules.ts";
+import { initialState, stateShapes, updateGraph, updateScalars } from "./update.ts";
+
+/** How units come into batches: as a privacy plan says, or shuffled in epochs. */
+export type Batches =
+  | { readonly kind: "private"; readonly plan: DpPlan }
+  | { readonly kind: "shuffled"; readonly batchSize: number; readonly epochs: number };
+
+/** All that decides what a training does; it is stored with the run. */
+export interface TrainingSettings {
+  readonly batches: Batches;
+  readonly views: number;
+  readonly loss: Loss;
+  readonly optimiser: OptimiserSettings;
+  readonly schedule: Schedule;
+  /** Decay of the exponential average of weights that is kept as the result; null keeps the last weights. */
+  readonly averaging: number | null;
+  /** Seed of initialisation, order and views; of noise and sampling too where the plan is marked insecureSeed. */
+  readonly seed: string;
+  /** True where the run is to be repeated exactly: the tile is then taken from sizes, not from measurements. */
+  readonly reproducible: boolean;
+}
+
+export interface TrainingProgress {
+  readonly step: number;
+  readonly steps: number;
+  /** Mean loss of the step's units. Private: it is shown to the data owner only. */
+  readonly loss: number | null;
+  readonly unitsPerSecond: number;
+}
+
+export interface TrainingOptions {
+  readonly engine: Engine;
+  /** Further engines that share the tiles of every step. */
+  readonly helpers?: readonly Engine[];
+  /** Makes the model for a number of rows. */
+  readonly modelFor: (rows: number) => Model;
+  readonly data: TrainingData;
+  readonly settings: TrainingSettings;
+  /** Parameters to start from, by name; those that are not given start fresh. */
+  readonly initial?: Readonly<Record<string, Float32Array>>;
+  readonly resumeFrom?: Checkpoint;
+  /** Called with a checkpoint at least every `checkpointSeconds`, and when the run is cancelled. */
+  readonly saveCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
+  readonly checkpointSeconds?: number;
+  /** Units of a tile, for tests; measured otherwise. It changes nothing but the rounding of sums. */
+  readonly tileUnits?: number;
+  readonly onProgress?: (progress: TrainingProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainingResult {
+  /** The parameters to use, by name: averaged where averaging is on. */
+  readonly parameters: Record<string, Float32Array>;
+  readonly steps: number;
+  /** What was spent, where the run is private. */
+  readonly epsilon: EpsilonInterval | null;
+  /** Units whose gradient was not finite and was left out, over all steps. */
+  readonly nonFiniteUnits: number;
+  /** Share of units whose gradient was clipped; private, for the data owner. */
+  readonly clippedShare: number | null;
+  readonly tileUnits: number;
+}
+
+/** Steps of a training. */
+export function stepsOf(batches: Batches, units: number): number {
+  if (batches.kind === "private") return batches.plan.steps;
+  return batches.epochs * Math.max(1, Math.ceil(units / batches.batchSize));
+}
+
+/**
+ * Trains a model. A private step draws units as the plan says, sums their clipped gradients tile by tile, adds the plan's
+ * noise once and divides by the plan's public batch size; an empty draw is a step of noise alone. A unit whose gradient is
+ * not finite is left out and counted.
+ * Throws LG-RUNTIME-004 when cancelled, after saving a checkpoint.
+ */
+export async function train(options: TrainingOptions): Promise<TrainingResult> {
+  const { engine, modelFor, data, settings, resumeFrom, signal } = options;
+  const { batches, views } = settings;
+  const plan = batches.kind === "private" ? batches.plan : undefined;
+  const steps = stepsOf(batches, data.units.length);
+  const model = modelFor(views);
+  const names = model.parameters.map((p) => p.name);
+
+  const averaging = settings.averaging !== null;
+  const update = updateGraph(model.parameters, settings.optimiser, { noise: plan !== undefined, averaging });
+  const shapes = stateShapes(model.parameters, settings.optimiser, { averaging });
+  const kept = Object.keys(shapes).filter((name) => !name.startsWith("sum/"));
+  const state = resumeFrom ? copied(resumeFrom.state) : freshState(options, model);
+  for (const name of names)
+    state[`sum/${name}`] = { data: new Float32Array(sizeOf(shapes[name]!)), shape: shapes[name]! };
+  await engine.write(state);
+  await using updating = await engine.load(update, { seldom: true });
+  await using accumulator = await startAccumulator({
+    engines: [engine, ...(options.helpers ?? [])],
+    modelFor,
+    data,
+    loss: settings.loss,
+    how: plan ? { kind: "clipped", clipNorm: plan.clipping.norm } : { kind: "plain" },
+    views,
+    seed: settings.seed,
+    batchSize: batches.kind === "private" ? Math.ceil(publicBatchSize(batches.plan)) : batches.batchSize,
+    tileUnits: resumeFrom?.tileUnits ?? options.tileUnits,
+    // A run that is to be repeated, or one too short to be worth it, takes its tile from sizes alone.
+    measure: !settings.reproducible && steps >= 8,
+  });
+
+  const counters = { nonFinite: 0, clipped: 0, seen: 0, ...resumeFrom?.counters };
+  const checkpoint = async (step: number): Promise<void> =>
+    options.saveCheckpoint?.({
+      step,
+      tileUnits: accumulator.units,
+      settings: JSON.stringify(settings),
+      counters,
+      state: await engine.read(kept),
+    });
+  let saved = performance.now();
+  let done = resumeFrom?.step ?? 0;
+  const started = performance.now();
+  let processed = 0;
+  while (done < steps) {
+    if (signal?.aborted) {
+      await checkpoint(done);
+      throw new LeadglassError("LG-RUNTIME-004", `training was cancelled after ${done} of ${steps} steps`, {
+        hint: "Run the same command with --resume to go on.",
+      });
+    }
+    const units = drawUnits(settings, data.units.length, done);
+    const loss = await accumulator.sum(units, done, counters);
+    // Drawn only now: while tiles run, memory is scarcer than the few hundredths of a second that this takes.
+    const noise = plan ? drawNoise(plan, settings.seed, done, model) : {};
+    const scalars = updateScalars(settings.optimiser, {
+      step: done,
+      learningRate: learningRateAt(settings.schedule, done, steps, settings.optimiser.learningRate),
+      expectedBatchSize: plan ? publicBatchSize(plan) : units.length,
+      ...(settings.averaging === null ? {} : { averageDecay: settings.averaging }),
+    });
+    await updating.run({ ...noise, ...scalars });
+    await accumulator.renew();
+    done++;
+    processed += units.length;
+    options.onProgress?.({
+      step: done,
+      steps,
+      loss,
+      unitsPerSecond: (1000 * processed) / (performance.now() - started),
+    });
+    if (done < steps && performance.now() - saved > 1000 * (options.checkpointSeconds ?? 30)) {
+      await checkpoint(done);
+      saved = performance.now();
+    }
+  }
+  const prefix = averaging ? "average/" : "";
+  const final = await engine.read(names.map((n) => `${prefix}${n}`));
+  return {
+    parameters: Object.fromEntries(names.map((n) => [n, final[`${prefix}${n}`]!.data as Float32Array])),
+    steps,
+    epsilon: plan ? spent(plan, steps) : null,
+    nonFiniteUnits: counters.nonFinite,
+    clippedShare: plan && counters.seen > 0 ? counters.clipped / counters.seen : null,
+    tileUnits: accumulator.units,
+  };
+}
+
+/** The units of one step. */
+function drawUnits({ batches, seed }: TrainingSettings, units: number, step: number): readonly number[] {
+  if (batches.kind === "private") {
+    using random = privateRandom(batches.plan, seed, "sampling", step);
+    return Array.from(sampleUnits(batches.plan, units, random));
+  }
+  const perEpoch = Math.max(1, Math.ceil(units / batches.batchSize));
+  const [epoch, position] = [Math.floor(step / perEpoch), step % perEpoch];
+  const order = shuffle([...Array(units).keys()], seededRandom(seed, "order", epoch));
+  return order.slice(position * batches.batchSize, (position + 1) * batches.batchSize);
+}
+
+/** Coins and noise of a private run: from the cryptographic generator, unless the run is openly marked otherwise. */
+const privateRandom = (plan: DpPlan, seed: string, purpose: string, step: number): RandomSource =>
+  plan.insecureSeed ? seededRandom(seed, purpose, step) : secureRandom();
+
+function drawNoise(plan: DpPlan, seed: string, step: number, model: Model): Feeds {
+  using random = privateRandom(plan, seed, "noise", step);
+  const sizes = Object.fromEntries(model.parameters.map((p) => [p.name, sizeOf(p.value.shape)]));
+  const noise = gaussianNoise(plan, sizes, random);
+  return Object.fromEntries(
+    model.parameters.map((p) => [`noise/${p.name}`, { data: noise[p.name]!, shape: p.value.shape }]),
+  );
+}
+
+function publicBatchSize(plan: DpPlan): number {
+  if (plan.expectedBatchSize === null)
+    throw new LeadglassError("LG-BUG-001", "a private training needs a plan with a public expected batch size");
+  return plan.expectedBatchSize;
+}
+
+const copied = (state: Readonly<Record<string, HostTensor>>): Record<string, HostTensor> =>
+  Object.fromEntries(Object.entries(state).map(([name, { data, shape }]) => [name, { data: data.slice(), shape }]));
+
+function freshState({ settings, initial }: TrainingOptions, model: Model): Record<string, HostTensor> {
+  const fresh = initialParameters(model, seededRandom(settings.seed, "initial"));
+  const values = { ...fresh, ...initial };
+  return initialState(model.parameters, settings.optimiser, { averaging: settings.averaging !== null }, values);
+}

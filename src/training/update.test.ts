@@ -1,0 +1,183 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { runModel } from "../../test/support/run-onnx.ts";
+import { encodeModel, input } from "../graph/index.ts";
+import type { OptimiserSettings } from "./optimisers.ts";
+import {
+  averageDecayAt,
+  initialState,
+  stateShapes,
+  updateGraph,
+  updateScalars,
+  type FloatTensor,
+  type StepNumbers,
+} from "./update.ts";
+
+const shapes = { "layer.weight": [2, 3], "layer.bias": [2] };
+const parameters = Object.entries(shapes).map(([name, shape]) => ({ name, value: input(name, shape) }));
+const values = {
+  "layer.weight": Float32Array.of(1, 2, 3, 4, 5, 6),
+  "layer.bias": Float32Array.of(-1, 1),
+};
+const settings: Record<OptimiserSettings["name"], OptimiserSettings> = {
+  sgd: { name: "sgd", learningRate: 0.5, momentum: 0.9 },
+  adam: { name: "adam", learningRate: 0.1, weightDecay: 0.1 },
+  adamw: { name: "adamw", learningRate: 0.1 },
+  nadam: { name: "nadam", learningRate: 0.1 },
+};
+const named = Object.entries(settings) as [OptimiserSettings["name"], OptimiserSettings][];
+
+/** Runs one update; gives every output. */
+async function update(
+  optimiser: OptimiserSettings,
+  state: Readonly<Record<string, FloatTensor>>,
+  noise: Readonly<Record<string, ArrayLike<number>>> | undefined,
+  numbers: StepNumbers,
+): Promise<Record<string, number[]>> {
+  const averaging = numbers.averageDecay !== undefined;
+  const graph = updateGraph(parameters, optimiser, { noise: noise !== undefined, averaging });
+  const tensor = (data: ArrayLike<number>, shape: readonly number[]) => ({
+    dtype: "float32",
+    shape,
+    data: Float32Array.from(data),
+  });
+  const fed = Object.entries({ ...state, ...updateScalars(optimiser, numbers) }).map(
+    ([name, { data, shape }]) => [name, tensor(data as Float32Array, shape)] as const,
+  );
+  const drawn = parameters.flatMap(({ name, value }) =>
+    noise ? [[`noise/${name}`, tensor(noise[name]!, value.shape)] as const] : [],
+  );
+  const ran = await runModel(encodeModel(graph), Object.fromEntries([...fed, ...drawn]));
+  return Object.fromEntries(Object.entries(ran).map(([name, { data }]) => [name, Array.from(data, Number)]));
+}
+
+describe("updateGraph", () => {
+  it.each(named)("everyInput_isState_orNoise_orAScalarThatUpdateScalarsGives: %s", (_, optimiser) => {
+    const graph = updateGraph(parameters, optimiser, { noise: true, averaging: true });
+    const numbers = { step: 3, learningRate: 0.1, expectedBatchSize: 7, averageDecay: 0.99 };
+    const noise = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [`noise/${name}`, shape]));
+    const scalars = updateScalars(optimiser, numbers);
+    const expected = {
+      ...stateShapes(parameters, optimiser, { averaging: true }),
+      ...noise,
+      ...Object.fromEntries(Object.entries(scalars).map(([name, s]) => [name, s.shape])),
+    };
+    expect(Object.fromEntries(graph.inputs.map((i) => [i.name, i.shape]))).toEqual(expected);
+  });
+
+  it.each(named)("everyStateTensor_isReplaced_exceptTheSums: %s", (_, optimiser) => {
+    const graph = updateGraph(parameters, optimiser, { noise: false, averaging: true });
+    const state = stateShapes(parameters, optimiser, { averaging: true });
+    const replaced = Object.entries(state).filter(([name]) => !name.startsWith("sum/"));
+    expect(Object.fromEntries(graph.outputs.map((o) => [o.name, o.value.shape]))).toEqual(
+      Object.fromEntries(replaced.map(([name, shape]) => [`next/${name}`, shape])),
+    );
+  });
+
+  it("gradient_isTheNoisySum_dividedByTheExpectedBatchSize", async () => {
+    const number = fc.integer({ min: -1000, max: 1000 }).map((n) => n / 64);
+    const tensors = fc.record({
+      "layer.weight": fc.array(number, { minLength: 6, maxLength: 6 }),
+      "layer.bias": fc.array(number, { minLength: 2, maxLength: 2 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(tensors, tensors, fc.integer({ min: 1, max: 500 }), async (sums, noise, batch) => {
+        const sgd: OptimiserSettings = { name: "sgd", learningRate: 0.5 };
+        const state = initialState(parameters, sgd, { averaging: false }, values);
+        for (const [name, sum] of Object.entries(sums)) state[`sum/${name}`]!.data.set(sum);
+        const numbers = { step: 0, learningRate: 0.5, expectedBatchSize: batch };
+        const ran = await update(sgd, state, noise, numbers);
+        for (const name of ["layer.weight", "layer.bias"] as const)
+          ran[`next/${name}`]!.forEach((got, i) => {
+            const change = (0.5 * (sums[name][i]! + noise[name][i]!)) / batch;
+            // Sums of 64ths are exact; the quotient, the product and the difference round: 3 x 2^-24.
+            const size = Math.abs(values[name][i]!) + Math.abs(change);
+            expect(Math.abs(got - (values[name][i]! - change))).toBeLessThanOrEqual(2e-7 * size);
+          });
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("emptyBatch_movesTheWeightsByTheNoiseAlone", async () => {
+    const sgd: OptimiserSettings = { name: "sgd", learningRate: 1 };
+    const state = initialState(parameters, sgd, { averaging: false }, values);
+    const noise = { "layer.weight": [8, 0, 0, 0, 0, -8], "layer.bias": [4, 0] };
+    const ran = await update(sgd, state, noise, { step: 0, learningRate: 1, expectedBatchSize: 4 });
+    expect(ran).toEqual({ "next/layer.weight": [-1, 2, 3, 4, 5, 8], "next/layer.bias": [-2, 1] });
+  });
+
+  it("average_followsTheNewWeights", async () => {
+    const sgd: OptimiserSettings = { name: "sgd", learningRate: 1 };
+    const state = initialState(parameters, sgd, { averaging: true }, values);
+    state["sum/layer.bias"]!.data.set([1, 0]);
+    state["average/layer.bias"]!.data.set([3, 1]);
+    const numbers = { step: 0, learningRate: 1, expectedBatchSize: 1, averageDecay: 0.99 };
+    const ran = await update(sgd, state, undefined, numbers);
+    expect(ran["next/layer.bias"]).toEqual([-2, 1]);
+    // At step 0 the decay is 1 / 10: 0.1 x 3 + 0.9 x -2 = -1.5; float32 rounding of 5.
+    expect(ran["next/average/layer.bias"]![0]).toBeCloseTo(-1.5, 6);
+    expect(ran["next/average/layer.bias"]![1]).toBe(1);
+    expect(ran["next/average/layer.weight"]).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+});
+
+describe("initialState", () => {
+  it("parametersAndAverages_areCopies_andAllElseIsZero", () => {
+    const state = initialState(parameters, settings.adam, { averaging: true }, values);
+    expect(Object.keys(state).sort()).toEqual(
+      Object.keys(shapes).flatMap((n) => [n, `average/${n}`, `state/m/${n}`, `state/v/${n}`, `sum/${n}`]).sort(), // prettier-ignore
+    );
+    for (const [name, shape] of Object.entries(shapes)) {
+      for (const copy of [state[name]!, state[`average/${name}`]!]) {
+        expect(copy).toEqual({ data: values[name as keyof typeof shapes], shape });
+        // The engine takes the arrays it is given, so none may be shared.
+        expect(copy.data.buffer).not.toBe(values[name as keyof typeof shapes].buffer);
+      }
+      expect(state[name]!.data.buffer).not.toBe(state[`average/${name}`]!.data.buffer);
+      for (const zero of ["sum", "state/m", "state/v"])
+        expect(state[`${zero}/${name}`]!.data.every((x) => x === 0)).toBe(true);
+    }
+  });
+
+  it("weightsOfAnotherModel_areRefused", () => {
+    const of = (given: Record<string, Float32Array>) => () =>
+      initialState(parameters, settings.sgd, { averaging: false }, given);
+    expect(of({ "layer.weight": values["layer.weight"] })).toThrow("0 numbers for parameter layer.bias; expected 2");
+    expect(of({ ...values, "layer.bias": new Float32Array(3) })).toThrow("3 numbers for parameter layer.bias");
+  });
+});
+
+describe("updateScalars", () => {
+  it("divisor_isTheReciprocalOfTheExpectedBatchSize", () => {
+    const scalars = updateScalars(settings.sgd, { step: 0, learningRate: 0.5, expectedBatchSize: 8 });
+    expect(scalars["scalar/divisor"]).toEqual({ data: Float32Array.of(0.125), shape: [] });
+    expect(scalars["scalar/rate"]).toEqual({ data: Float32Array.of(0.5), shape: [] });
+  });
+
+  it.each([
+    [{ step: -1, learningRate: 1, expectedBatchSize: 1 }, "step is -1"],
+    [{ step: 0.5, learningRate: 1, expectedBatchSize: 1 }, "step is 0.5"],
+    [{ step: 0, learningRate: NaN, expectedBatchSize: 1 }, "learningRate is NaN"],
+    [{ step: 0, learningRate: 1, expectedBatchSize: 0 }, "expectedBatchSize is 0; expected a number above 0"],
+    [
+      { step: 0, learningRate: 1, expectedBatchSize: 1, averageDecay: 1 },
+      "decay is 1; expected a number from 0 to below 1",
+    ],
+  ])("isRefused: %o", (numbers, message) => {
+    expect(() => updateScalars(settings.sgd, numbers)).toThrow(
+      expect.objectContaining({ code: "LG-TRAIN-003", message: expect.stringContaining(message) as string }) as Error,
+    );
+  });
+});
+
+describe("averageDecayAt", () => {
+  it("rises_from_oneTenth_toTheDecay", () => {
+    expect(averageDecayAt(0, 0.999)).toBe(0.1);
+    expect(averageDecayAt(8, 0.999)).toBe(0.5);
+    // (1 + t) / (10 + t) >= 0.999 from t = 8,990 on
+    expect(averageDecayAt(8989, 0.999)).toBeLessThan(0.999);
+    expect(averageDecayAt(8991, 0.999)).toBe(0.999);
+    expect(averageDecayAt(1000, 0)).toBe(0);
+  });
+});

@@ -1,0 +1,182 @@
+import { LeadglassError } from "../errors.ts";
+import {
+  add,
+  graphOf,
+  input,
+  mul,
+  simplify,
+  sizeOf,
+  sub,
+  type Graph,
+  type Input,
+  type Shape,
+  type Value,
+} from "../graph/index.ts";
+import type { Feeds, HostTensor } from "../runtime/index.ts";
+import { completeSettings, decays, optimisers, type OptimiserSettings } from "./optimisers.ts";
+
+/** A trainable parameter as graph input; a {@link Model}'s parameters fit. */
+export interface UpdatedParameter {
+  readonly name: string;
+  readonly value: Input;
+}
+
+/** The second half of a training step: what it computes besides the optimiser's step. */
+export interface UpdateOptions {
+  /** Adds noise to the sums. */
+  readonly noise: boolean;
+  /** Keeps an exponential moving average of every parameter. */
+  readonly averaging: boolean;
+}
+
+/** A state tensor of numbers that learn. */
+export interface FloatTensor extends HostTensor {
+  readonly data: Float32Array;
+}
+
+const scalarName = (key: string): string => `scalar/${key}`;
+
+/**
+ * The update half of a training step: gradient = (sum + noise) / divisor, then the optimiser's step.
+ *
+ * Inputs, shaped as their parameter: every parameter by name, `sum/<name>`, `noise/<name>` (already scaled to
+ * noiseMultiplier times clipNorm; only with `noise`), `state/<kind>/<name>`, `average/<name>` (only with `averaging`); and
+ * scalars, as {@link updateScalars} gives them.
+ * Outputs: `next/` and the name, for parameters, state and averages.
+ * Throws LG-TRAIN-003 for impossible settings.
+ */
+export function updateGraph(
+  parameters: readonly UpdatedParameter[],
+  optimiser: OptimiserSettings,
+  { noise, averaging }: UpdateOptions,
+): Graph {
+  const settings = completeSettings(optimiser);
+  const rule = optimisers[settings.name];
+  const dtype = parameters[0]?.value.dtype ?? "float32";
+  // The values do not matter here, only the names.
+  const keys = Object.keys(rule.scalars(0, settings.learningRate, settings));
+  const scalars = Object.fromEntries(keys.map((key) => [key, input(scalarName(key), [], dtype)]));
+  const { decay, ...others } = scalars;
+  const divisor = input(scalarName("divisor"), [], dtype);
+  const average = input(scalarName("average"), [], dtype);
+  const inputs: Input[] = [];
+  const outputs: Record<string, Value> = {};
+  const next = (i: Input, value: Value): void => void (outputs[`next/${i.name}`] = value);
+  for (const { name, value: parameter } of parameters) {
+    const like = (prefix: string): Input => {
+      const made = input(`${prefix}/${name}`, parameter.shape, parameter.dtype);
+      inputs.push(made);
+      return made;
+    };
+    inputs.push(parameter);
+    const total = like("sum");
+    const gradient = mul(noise ? add(total, like("noise")) : total, divisor);
+    const state = Object.fromEntries(rule.state(settings).map((kind) => [kind, like(`state/${kind}`)]));
+    const decaying: Record<string, Value> = decay && decays(settings, parameter.shape.length) ? { decay } : {};
+    const updated = rule.update({ parameter, gradient, state, scalars: { ...others, ...decaying } }, settings);
+    next(parameter, updated.parameter);
+    for (const [kind, before] of Object.entries(state)) next(before, updated.state[kind]!);
+    if (averaging) {
+      const before = like("average");
+      next(before, add(updated.parameter, mul(sub(before, updated.parameter), average)));
+    }
+  }
+  const scalarInputs = [...Object.values(scalars), divisor, ...(averaging ? [average] : [])];
+  return simplify(graphOf(`update ${settings.name}`, outputs, [...inputs, ...scalarInputs]));
+}
+
+/** The shapes of everything that a run keeps on the device, by name: parameters, sums, optimiser state, averages. */
+export function stateShapes(
+  parameters: readonly UpdatedParameter[],
+  optimiser: OptimiserSettings,
+  { averaging }: Pick<UpdateOptions, "averaging">,
+): Record<string, Shape> {
+  const settings = completeSettings(optimiser);
+  const kinds = ["sum", ...optimisers[settings.name].state(settings).map((kind) => `state/${kind}`)];
+  if (averaging) kinds.push("average");
+  const rows = parameters.flatMap(({ name, value: { shape } }): [string, Shape][] => [
+    [name, shape],
+    ...kinds.map((kind): [string, Shape] => [`${kind}/${name}`, shape]),
+  ]);
+  return Object.fromEntries(rows);
+}
+
+/**
+ * The state before the first step: parameters and averages are copies of `values`, all else is zero.
+ * Throws LG-RUNTIME-003 where `values` lacks a parameter or holds it in another size.
+ */
+export function initialState(
+  parameters: readonly UpdatedParameter[],
+  optimiser: OptimiserSettings,
+  { averaging }: Pick<UpdateOptions, "averaging">,
+  values: Readonly<Record<string, Float32Array>>,
+): Record<string, FloatTensor> {
+  const state: Record<string, FloatTensor> = {};
+  for (const [name, shape] of Object.entries(stateShapes(parameters, optimiser, { averaging })))
+    state[name] = { data: new Float32Array(sizeOf(shape)), shape };
+  for (const { name } of parameters) {
+    const tensor = state[name]!;
+    const size = tensor.data.length;
+    if (values[name]?.length !== size)
+      throw new LeadglassError(
+        "LG-RUNTIME-003",
+        `the weights hold ${values[name]?.length ?? 0} numbers for parameter ${name}; expected ${size}`,
+        { hint: "These weights belong to another architecture." },
+      );
+    tensor.data.set(values[name]);
+    if (averaging) state[`average/${name}`]!.data.set(values[name]);
+  }
+  return state;
+}
+
+/** What {@link updateScalars} needs to know of a step. */
+export interface StepNumbers {
+  /** From 0. */
+  readonly step: number;
+  /** The schedule's rate of this step. */
+  readonly learningRate: number;
+  /** What sums are divided by: a public number, never the size of the batch that was drawn. */
+  readonly expectedBatchSize: number;
+  /** Decay of the moving average once warm; required where the graph keeps averages. */
+  readonly averageDecay?: number;
+}
+
+/**
+ * The scalar feeds of one update.
+ * Throws LG-TRAIN-003 for impossible settings or numbers.
+ */
+export function updateScalars(
+  optimiser: OptimiserSettings,
+  { step, learningRate, expectedBatchSize, averageDecay }: StepNumbers,
+): Feeds {
+  const settings = completeSettings(optimiser);
+  const require = (name: string, value: number, passes: boolean, expected: string): void => {
+    if (!passes)
+      throw new LeadglassError("LG-TRAIN-003", `update: ${name} is ${value}; expected ${expected}`, {
+        hint: `Change ${name}.`,
+      });
+  };
+  require("step", step, Number.isInteger(step) && step >= 0, "a whole number of at least 0");
+  require("learningRate", learningRate, learningRate >= 0 && learningRate < Infinity, "a number of at least 0");
+  require("expectedBatchSize", expectedBatchSize, expectedBatchSize > 0 &&
+    expectedBatchSize < Infinity, "a number above 0");
+  const scalars = optimisers[settings.name].scalars(step, learningRate, settings);
+  scalars["divisor"] = 1 / expectedBatchSize;
+  if (averageDecay !== undefined) scalars["average"] = averageDecayAt(step, averageDecay);
+  return Object.fromEntries(
+    Object.entries(scalars).map(([key, x]) => [scalarName(key), { data: Float32Array.of(x), shape: [] }]),
+  );
+}
+
+/**
+ * The decay of the moving average at a step, counted from 0: min(decay, (1 + step) / (10 + step)), so that the first
+ * weights are soon forgotten (TensorFlow's ExponentialMovingAverage with num_updates).
+ * Throws LG-TRAIN-003 for a decay outside [0, 1).
+ */
+export function averageDecayAt(step: number, decay: number): number {
+  if (!(decay >= 0 && decay < 1))
+    throw new LeadglassError("LG-TRAIN-003", `averages: decay is ${decay}; expected a number from 0 to below 1`, {
+      hint: "Use for example 0.999.",
+    });
+  return Math.min(decay, (1 + step) / (10 + step));
+}
