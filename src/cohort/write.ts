@@ -47,18 +47,21 @@ export async function writeCohort(
   await refuseExisting(target);
   const partial = join(dirname(target), `.${basename(target)}.partial-${randomBytes(4).toString("hex")}`);
   await mkdir(partial, { recursive: true });
+  let underway: Promise<void>[] = [];
   try {
     const lines: string[] = [];
     let columns: string[] | undefined;
     const folders = new Set<string>();
-    let underway: Promise<void>[] = [];
     for await (const { row, image } of items) {
       columns ??= Object.keys(row);
       lines.push(columns.map((name) => csvCell(row[name] ?? null)).join(","));
       const path = join(partial, row.file_name);
       if (!folders.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
       folders.add(dirname(path));
-      underway.push(encodePng(image).then((png) => writeFile(path, png, { flag: "wx" })));
+      const written = encodePng(image).then((png) => writeFile(path, png, { flag: "wx" }));
+      // Its failure is told where it is awaited; until then it must not end the process.
+      written.catch(() => undefined);
+      underway.push(written);
       if (underway.length === CONCURRENCY) {
         await Promise.all(underway);
         underway = [];
@@ -72,6 +75,8 @@ export async function writeCohort(
     await rename(partial, target);
     return { images: lines.length };
   } catch (error) {
+    // A file still being written would come back after the folder is gone, and fail where nobody is listening.
+    await Promise.allSettled(underway);
     await rm(partial, { recursive: true, force: true });
     throw error;
   }
