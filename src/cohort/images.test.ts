@@ -114,4 +114,18 @@ describe("writeCohort", () => {
     await expect(writeCohort(join(root, "half"), failing())).rejects.toThrow("the source broke");
     expect(await readdir(root)).toEqual(before);
   });
+
+  it("failureWithFilesUnderWay_waitsForThem", async () => {
+    // Large enough to be still encoding when the source breaks; a write into the removed folder would be an unhandled
+    // rejection, which fails the run of the tests.
+    function* failing(): Generator<CohortItem> {
+      for (let k = 0; k < 5; k++) {
+        const data = Uint8Array.from({ length: 1024 * 1024 }, (_, i) => (i * 7919) % 251);
+        yield { row: { file_name: `${k}.png` }, image: { width: 1024, height: 1024, channels: 1, bitDepth: 8, data } };
+      }
+      throw new Error("the source broke");
+    }
+    await expect(writeCohort(join(root, "under-way", "cohort"), failing())).rejects.toThrow("the source broke");
+    expect(await readdir(join(root, "under-way"))).toEqual([]);
+  });
 });
