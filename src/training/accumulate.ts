@@ -65,7 +65,7 @@ export async function startAccumulator(options: AccumulatorOptions): Promise<Acc
     const known = graphs.get(units);
     if (known) return known;
     const model = modelFor(units * views);
-    const whole = accumulateGraph(model, loss, how, { units, views });
+    const whole = accumulateGraph(model, loss, how, { units, views }, data.canaries?.parameter);
     const made = prepareOnce(
       whole,
       model.parameters.map((p) => p.value),
@@ -183,9 +183,11 @@ interface TileFeeds {
   readonly known: FloatTensor;
   readonly weights: FloatTensor;
   readonly present: FloatTensor;
+  readonly "canary/index"?: { readonly data: BigInt64Array; readonly shape: readonly number[] };
+  readonly "canary/scale"?: FloatTensor;
 }
 
-function emptyTile({ rowShape, outputs }: TrainingData, units: number, views: number): TileFeeds {
+function emptyTile({ rowShape, outputs, canaries }: TrainingData, units: number, views: number): TileFeeds {
   const rows = units * views;
   const zeros = (...shape: number[]): FloatTensor => ({ data: new Float32Array(sizeOf(shape)), shape });
   return {
@@ -194,6 +196,10 @@ function emptyTile({ rowShape, outputs }: TrainingData, units: number, views: nu
     known: zeros(rows, outputs),
     weights: zeros(rows),
     present: zeros(units),
+    ...(canaries && {
+      "canary/index": { data: new BigInt64Array(rows), shape: [rows] },
+      "canary/scale": zeros(rows),
+    }),
   };
 }
 
@@ -212,6 +218,11 @@ async function fillTile(
   const rows: number[] = [];
   units.forEach((unit, i) => {
     const chosen = chooseViews(data.units[unit]!, data.variants, views, () => seededRandom(seed, "views", step, unit));
+    const canary = data.canaries?.of.get(unit);
+    if (canary) {
+      feeds["canary/index"]!.data.fill(BigInt(canary.index), i * views, (i + 1) * views);
+      feeds["canary/scale"]!.data.fill(canary.scale, i * views, (i + 1) * views);
+    }
     chosen.requests.forEach((request, v) => {
       const row = i * views + v;
       requests.push(request);
@@ -272,7 +283,15 @@ async function runTile(
 
 function blank(feeds: TileFeeds, unit: number): void {
   const units = feeds.present.data.length;
-  for (const { data } of [feeds.features, feeds.targets, feeds.known, feeds.weights, feeds.present]) {
+  const scale = feeds["canary/scale"];
+  for (const { data } of [
+    feeds.features,
+    feeds.targets,
+    feeds.known,
+    feeds.weights,
+    feeds.present,
+    ...(scale ? [scale] : []),
+  ]) {
     const size = data.length / units;
     data.fill(0, unit * size, (unit + 1) * size);
   }

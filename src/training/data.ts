@@ -1,5 +1,6 @@
 import type { RandomSource } from "../math/random.ts";
 import type { Shape } from "../graph/index.ts";
+import type { Canaries } from "./canaries.ts";
 
 /** One row of a batch: which image, and which view of it. */
 export interface RowRequest {
@@ -23,6 +24,8 @@ export interface TrainingData {
   readonly variants: number | "random";
   /** Fills `out` [requests, ...rowShape]. */
   readonly load: (requests: readonly RowRequest[], out: Float32Array) => Promise<void>;
+  /** Which units are canaries of an audit. */
+  readonly canaries?: Canaries;
 }
 
 /** The views of one unit and the weight of each, which add up to 1. */

@@ -1,4 +1,13 @@
 /** From a plan to steps: losses, optimisers, schedules, the loop, checkpoints. */
+export {
+  canaryParameter,
+  plantCanaries,
+  scoreCanaries,
+  tossCanaries,
+  withCanaryParameter,
+  type Canaries,
+  type Canary,
+} from "./canaries.ts";
 export { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.ts";
 export { chooseViews, type ChosenViews, type RowRequest, type TrainingData } from "./data.ts";
 export { startTeam, type EngineTeam } from "./engines.ts";

@@ -3,6 +3,7 @@ import { add, graphOf, input, mul, reduceSum, reshape, type Graph, type Input, t
 import { lower } from "../graph/lower.ts";
 import { simplify } from "../graph/simplify.ts";
 import type { Model } from "../nn/model.ts";
+import { canaryTerm } from "./canaries.ts";
 import { rowLosses, type Loss } from "./losses.ts";
 
 /** How the gradients of units are summed: as they are, or each clipped first. */
@@ -13,10 +14,17 @@ export type GradientSum = { readonly kind: "plain" } | { readonly kind: "clipped
  * leaves it.
  *
  * Inputs: `features` [rows, ...], `targets` and `known` [rows, outputs], `weights` [rows] (a view's share of its unit, 0
- * for padding), `present` [units], every parameter by name and its running sum as `sum/<name>`.
+ * for padding), `present` [units], every parameter by name and its running sum as `sum/<name>`; with `canaries`, the name
+ * of the parameter that holds their places, also `canary/index` and `canary/scale` [rows].
  * Outputs: `losses` [units] (private), `norms` [units] (private; only where clipped), `next/sum/<name>`.
  */
-export function accumulateGraph(model: Model, loss: Loss, how: GradientSum, { units, views }: UnitLayout): Graph {
+export function accumulateGraph(
+  model: Model,
+  loss: Loss,
+  how: GradientSum,
+  { units, views }: UnitLayout,
+  canaries?: string,
+): Graph {
   const rows = units * views;
   const outputs = model.logits.shape[1]!;
   const targets = input("targets", [rows, outputs]);
@@ -24,23 +32,26 @@ export function accumulateGraph(model: Model, loss: Loss, how: GradientSum, { un
   const weights = input("weights", [rows]);
   const present = input("present", [units]);
   const losses = rowLosses(loss, model.logits, targets, known);
+  const term = canaries === undefined ? undefined : canaryTerm(model, canaries, rows);
+  const trained = term ? add(losses, term.value) : losses;
+  const canaryFeeds = term ? [term.index, term.scale] : [];
   const parameters = model.parameters.map((p) => p.value);
-  const images = new Map<Value, number>([model.features, targets, known].map((v) => [v, 0]));
+  const images = new Map<Value, number>([model.features, targets, known, ...canaryFeeds].map((v) => [v, 0]));
   const unitLosses = reduceSum(reshape(mul(losses, weights), [units, views]), [1]);
   const named: Record<string, Value> = { losses: unitLosses };
   let sums: readonly Value[];
   if (how.kind === "clipped") {
-    const found = unitGradients(losses, weights, parameters, images, { units, views });
+    const found = unitGradients(trained, weights, parameters, images, { units, views });
     const clipped = clipFlat(found, how.clipNorm, present);
     named["norms"] = clipped.norms;
     sums = clipped.sums;
-  } else sums = gradients(losses, parameters, weights);
+  } else sums = gradients(trained, parameters, weights);
   const running: Input[] = [];
   model.parameters.forEach((p, i) => {
     const before = input(`sum/${p.name}`, p.value.shape);
     running.push(before);
     named[`next/sum/${p.name}`] = add(before, sums[i]!);
   });
-  const fed = [model.features, targets, known, weights, present, ...parameters, ...running];
+  const fed = [model.features, targets, known, weights, present, ...canaryFeeds, ...parameters, ...running];
   return simplify(lower(graphOf(`accumulate ${model.name}`, named, fed)));
 }

@@ -57,6 +57,8 @@ export interface TrainingOptions {
   /** Units of a tile, for tests; measured otherwise. It changes nothing but the rounding of sums. */
   readonly tileUnits?: number;
   readonly onProgress?: (progress: TrainingProgress) => void;
+  /** For audits with canaries: the noisy sum of each step, before division, at the parameter that holds their places. */
+  readonly onNoisySum?: (sum: Float32Array) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -94,7 +96,11 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
   const names = model.parameters.map((p) => p.name);
 
   const averaging = settings.averaging !== null;
-  const update = updateGraph(model.parameters, settings.optimiser, { noise: plan !== undefined, averaging });
+  const update = updateGraph(model.parameters, settings.optimiser, {
+    noise: plan !== undefined,
+    averaging,
+    ...(options.onNoisySum && data.canaries ? { observed: data.canaries.parameter } : {}),
+  });
   const shapes = stateShapes(model.parameters, settings.optimiser, { averaging });
   const kept = Object.keys(shapes).filter((name) => !name.startsWith("sum/"));
   const state = resumeFrom ? copied(resumeFrom.state) : freshState(options, model);
@@ -146,7 +152,8 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
       expectedBatchSize: plan ? publicBatchSize(plan) : units.length,
       ...(settings.averaging === null ? {} : { averageDecay: settings.averaging }),
     });
-    await updating.run({ ...noise, ...scalars });
+    const { observed } = await updating.run({ ...noise, ...scalars });
+    if (observed) options.onNoisySum?.(observed.data as Float32Array);
     await accumulator.renew();
     done++;
     processed += units.length;
@@ -174,7 +181,7 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
 }
 
 /** The units of one step. */
-function drawUnits({ batches, seed }: TrainingSettings, units: number, step: number): readonly number[] {
+export function drawUnits({ batches, seed }: TrainingSettings, units: number, step: number): readonly number[] {
   if (batches.kind === "private") {
     using random = privateRandom(batches.plan, seed, "sampling", step);
     return Array.from(sampleUnits(batches.plan, units, random));
@@ -189,7 +196,8 @@ function drawUnits({ batches, seed }: TrainingSettings, units: number, step: num
 const privateRandom = (plan: DpPlan, seed: string, purpose: string, step: number): RandomSource =>
   plan.insecureSeed ? seededRandom(seed, purpose, step) : secureRandom();
 
-function drawNoise(plan: DpPlan, seed: string, step: number, model: Model): Feeds {
+/** The noise of one step, as the update takes it. */
+export function drawNoise(plan: DpPlan, seed: string, step: number, model: Model): Feeds {
   using random = privateRandom(plan, seed, "noise", step);
   const sizes = Object.fromEntries(model.parameters.map((p) => [p.name, sizeOf(p.value.shape)]));
   const noise = gaussianNoise(plan, sizes, random);

@@ -27,6 +27,8 @@ export interface UpdateOptions {
   readonly noise: boolean;
   /** Keeps an exponential moving average of every parameter. */
   readonly averaging: boolean;
+  /** Also gives out the sum of one parameter, with its noise, as `observed`: what an attacker sees who sees every step. */
+  readonly observed?: string;
 }
 
 /** A state tensor of numbers that learn. */
@@ -48,7 +50,7 @@ const scalarName = (key: string): string => `scalar/${key}`;
 export function updateGraph(
   parameters: readonly UpdatedParameter[],
   optimiser: OptimiserSettings,
-  { noise, averaging }: UpdateOptions,
+  { noise, averaging, observed }: UpdateOptions,
 ): Graph {
   const settings = completeSettings(optimiser);
   const rule = optimisers[settings.name];
@@ -70,7 +72,9 @@ export function updateGraph(
     };
     inputs.push(parameter);
     const total = like("sum");
-    const gradient = mul(noise ? add(total, like("noise")) : total, divisor);
+    const noisy = noise ? add(total, like("noise")) : total;
+    if (name === observed) outputs["observed"] = noisy;
+    const gradient = mul(noisy, divisor);
     const state = Object.fromEntries(rule.state(settings).map((kind) => [kind, like(`state/${kind}`)]));
     const decaying: Record<string, Value> = decay && decays(settings, parameter.shape.length) ? { decay } : {};
     const updated = rule.update({ parameter, gradient, state, scalars: { ...others, ...decaying } }, settings);
