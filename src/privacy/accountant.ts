@@ -1,21 +1,18 @@
 import { LeadglassError } from "../errors.ts";
-import { gaussianEpsilon } from "./gaussian.ts";
-import { rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToEpsilon } from "./rdp.ts";
+import { checkDelta, checkEvent, type Event, type Relation } from "./events.ts";
+import { fullBatchNoise, gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
+import { rdpOfPure, rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToEpsilon } from "./rdp.ts";
 
-/**
- * Something that touched private data, as an accountant sees it: `steps` releases of a clipped sum of units, each unit
- * present independently with `samplingProbability` each time, plus Gaussian noise of standard deviation
- * `noiseMultiplier` times the most one unit can add to the sum. Probability 1 is the plain Gaussian mechanism.
- */
-export interface Event {
-  readonly kind: "poisson-gaussian";
-  readonly samplingProbability: number;
-  readonly noiseMultiplier: number;
-  readonly steps: number;
-}
-
-/** Which two cohorts must look alike: they differ by one unit more or less, or by one unit exchanged for another. */
-export type Relation = "add-or-remove-one" | "replace-one";
+export {
+  checkDelta,
+  checkEvent,
+  type Event,
+  LEAST_NOISE,
+  MOST_NOISE,
+  type PoissonGaussianEvent,
+  type Relation,
+  requireParameter,
+} from "./events.ts";
 
 /** An interval that holds the true epsilon: `upper` is the guarantee; `lower` is null where none is known. */
 export interface EpsilonInterval {
@@ -31,58 +28,30 @@ export interface Accountant {
   epsilon(events: readonly Event[], delta: number, relation?: Relation): EpsilonInterval;
 }
 
-/** Throws LG-PRIVACY-001 unless `value` passes. The message carries the number: parameters are public. */
-export function requireParameter(where: string, name: string, value: unknown, passes: boolean, expected: string): void {
-  if (passes) return;
-  const got = typeof value === "number" ? String(value) : value === undefined ? "nothing" : `a ${typeof value}`;
-  throw new LeadglassError("LG-PRIVACY-001", `${where}: ${name} is ${got}; expected ${expected}`, {
-    hint: `give ${name} as ${expected}`,
-    fields: { parameter: name },
-  });
-}
-
-/** Throws LG-PRIVACY-001 unless delta is a probability strictly between 0 and 1. */
-export function checkDelta(where: string, delta: number): void {
-  requireParameter(where, "delta", delta, delta > 0 && delta < 1, "a number above 0 and below 1, such as 1e-5");
-}
-
-/** Throws LG-PRIVACY-001 unless an event's parameters are possible. */
-export function checkEvent(where: string, { samplingProbability, noiseMultiplier, steps }: Event): void {
-  requireParameter(
-    where,
-    "samplingProbability",
-    samplingProbability,
-    samplingProbability > 0 && samplingProbability <= 1,
-    "a number above 0 and at most 1",
-  );
-  requireParameter(
-    where,
-    "noiseMultiplier",
-    noiseMultiplier,
-    noiseMultiplier >= LEAST_NOISE && noiseMultiplier <= MOST_NOISE,
-    `a number from ${LEAST_NOISE} to ${MOST_NOISE}`,
-  );
-  requireParameter(where, "steps", steps, Number.isSafeInteger(steps) && steps >= 0, "a whole number of at least 0");
-}
-
-/** Noise outside this range is refused: less protects nobody, more drowns everything, and neither can be checked. */
-export const LEAST_NOISE = 0.01;
-export const MOST_NOISE = 1e7;
-
-/** The noise of the one Gaussian release that all full-batch events amount to, for a unit added or removed. */
-function joinedNoise(events: readonly Event[]): number {
-  return 1 / Math.sqrt(events.reduce((sum, event) => sum + event.steps / event.noiseMultiplier ** 2, 0));
-}
-
-const isFullBatch = (event: Event): boolean => event.samplingProbability === 1;
-
-/** Exchanging a unit moves a full sum by up to twice the clipping norm: as if there were half the noise. */
-const sensitivityOf: Record<Relation, number> = { "add-or-remove-one": 1, "replace-one": 2 };
-
+/** A bound for every event, whole runs at a time; throws LG-PRIVACY-001 for what is impossible. */
 function takenEvents(where: string, events: readonly Event[], delta: number): Event[] {
   checkDelta(where, delta);
   for (const event of events) checkEvent(where, event);
-  return events.filter((event) => event.steps > 0);
+  return events.filter((event) => event.kind === "approximate" || event.steps > 0);
+}
+
+const notCovered = (where: string, what: string, hint: string): LeadglassError =>
+  new LeadglassError("LG-PRIVACY-004", `${where}: ${what}`, { hint });
+
+/** What all steps of an event cost in Rényi divergence, one number per order; LG-PRIVACY-004 where no formula is known. */
+function rdpOfEvent(event: Event, relation: Relation): Float64Array {
+  if (event.kind === "pure") return rdpOfPure(event.epsilon).map((rdp) => event.steps * rdp);
+  const gaussian = event.kind === "poisson-gaussian" ? fullBatchNoise([event], "add-or-remove-one") : null;
+  if (event.kind !== "poisson-gaussian" || (gaussian === null && (event.groupSize ?? 1) > 1))
+    throw notCovered(
+      "rdp accountant",
+      `no formula for events of kind ${event.kind}${event.kind === "poisson-gaussian" ? " with a group size" : ""}`,
+      "use the pld accountant",
+    );
+  const ofStep = relation === "replace-one" ? rdpOfStepReplacing : rdpOfStep;
+  const step = { samplingProbability: event.samplingProbability, noiseMultiplier: event.noiseMultiplier };
+  if (gaussian !== null) return ofStep({ ...step, noiseMultiplier: gaussian });
+  return ofStep(step).map((rdp) => event.steps * rdp);
 }
 
 const rdpAccountant: Accountant = {
@@ -90,13 +59,13 @@ const rdpAccountant: Accountant = {
   epsilon(events, delta, relation = "add-or-remove-one") {
     const taken = takenEvents("rdp accountant", events, delta);
     if (taken.length === 0) return { upper: 0, lower: 0 };
-    const ofStep = relation === "replace-one" ? rdpOfStepReplacing : rdpOfStep;
     const total = new Float64Array(rdpOrders.length);
-    for (const event of taken) ofStep(event).forEach((rdp, i) => (total[i]! += event.steps * rdp));
+    for (const event of taken) rdpOfEvent(event, relation).forEach((rdp, i) => (total[i]! += rdp));
+    const noise = fullBatchNoise(taken, relation);
     return {
       upper: rdpToEpsilon(total, delta).epsilon,
       // Without sampling the truth is known; it is the best lower bound there can be.
-      lower: taken.every(isFullBatch) ? gaussianEpsilon(joinedNoise(taken) / sensitivityOf[relation], delta) : null,
+      lower: noise === null ? null : gaussianEpsilon(noise, delta),
     };
   },
 };
@@ -106,15 +75,14 @@ const gaussianAccountant: Accountant = {
   epsilon(events, delta, relation = "add-or-remove-one") {
     const taken = takenEvents("gaussian accountant", events, delta);
     if (taken.length === 0) return { upper: 0, lower: 0 };
-    if (!taken.every(isFullBatch))
-      throw new LeadglassError(
-        "LG-PRIVACY-004",
-        "gaussian accountant: an event samples its units; expected probability 1",
-        {
-          hint: "use the rdp accountant: the closed form holds only where every unit takes part in every step",
-        },
+    const noise = fullBatchNoise(taken, relation);
+    if (noise === null)
+      throw notCovered(
+        "gaussian accountant",
+        "an event samples its units or is not Gaussian; expected Gaussian events of probability 1",
+        "use the pld accountant: the closed form holds only where every unit takes part in every step",
       );
-    const epsilon = gaussianEpsilon(joinedNoise(taken) / sensitivityOf[relation], delta);
+    const epsilon = gaussianEpsilon(noise, delta);
     return { upper: epsilon, lower: epsilon };
   },
 };
@@ -145,4 +113,47 @@ export function accountantNamed(name: string): Accountant {
       hint: "choose rdp: its epsilon is a valid, slightly larger bound",
     });
   return accountant;
+}
+
+/** An interval that holds a delta. */
+export interface DeltaInterval {
+  readonly lower: number;
+  readonly upper: number;
+}
+
+/**
+ * The privacy profile of all events together: a function that gives, for each epsilon, an interval that holds the
+ * smallest delta with which the events are (epsilon, delta)-differentially private (the hockey-stick divergence).
+ * Negative epsilons follow from positive ones, because both relations are symmetric.
+ * Throws LG-PRIVACY-001 for impossible parameters and LG-PRIVACY-004 for what no accountant covers.
+ */
+export function privacyProfile(
+  events: readonly Event[],
+  relation: Relation = "add-or-remove-one",
+): (epsilon: number) => DeltaInterval {
+  const taken = takenEvents("privacy profile", events, 0.5);
+  const noise = fullBatchNoise(taken, relation);
+  const total = new Float64Array(rdpOrders.length);
+  if (noise === null) for (const event of taken) rdpOfEvent(event, relation).forEach((rdp, i) => (total[i]! += rdp));
+  const deltaAt = (epsilon: number): DeltaInterval => {
+    if (noise !== null) {
+      const delta = gaussianDelta(noise, epsilon);
+      return { lower: delta, upper: delta };
+    }
+    const upper = rdpOrders.reduce(
+      (best, order, i) => Math.min(best, Math.exp((order - 1) * (total[i]! - epsilon))),
+      1,
+    );
+    return { lower: 0, upper };
+  };
+  return (epsilon) => {
+    if (taken.length === 0)
+      return { lower: Math.max(0, -Math.expm1(epsilon)), upper: Math.max(0, -Math.expm1(epsilon)) };
+    if (epsilon >= 0) return deltaAt(epsilon);
+    const { lower, upper } = deltaAt(-epsilon);
+    return {
+      lower: Math.exp(epsilon) * lower - Math.expm1(epsilon),
+      upper: Math.exp(epsilon) * upper - Math.expm1(epsilon),
+    };
+  };
 }

@@ -1,4 +1,5 @@
 import { logNormalCdf } from "../math/special.ts";
+import type { Event, Relation } from "./events.ts";
 
 /**
  * The exact delta of the Gaussian mechanism at epsilon >= 0 for sensitivity 1 and noise of standard deviation `sigma`.
@@ -28,4 +29,18 @@ export function gaussianEpsilon(sigma: number, delta: number): number {
     else low = middle;
   }
   return high;
+}
+
+/**
+ * The noise multiplier of the one Gaussian release, for a sensitivity of 1, that all events together amount to; null
+ * where one of them samples its units or is not Gaussian. Inverse squares add (as for {@link gaussianEpsilon}), a group
+ * adds its members' sensitivities, and exchanging a unit moves a full sum by up to twice as much as removing it.
+ */
+export function fullBatchNoise(events: readonly Event[], relation: Relation): number | null {
+  let total = 0;
+  for (const event of events) {
+    if (event.kind !== "poisson-gaussian" || event.samplingProbability !== 1) return null;
+    total += event.steps * ((event.groupSize ?? 1) / event.noiseMultiplier) ** 2;
+  }
+  return 1 / (Math.sqrt(total) * (relation === "replace-one" ? 2 : 1));
 }

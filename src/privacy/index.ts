@@ -2,11 +2,20 @@ export {
   type Accountant,
   type AccountantName,
   accountantNamed,
+  type DeltaInterval,
   type EpsilonInterval,
-  type Event,
-  type Relation,
+  privacyProfile,
 } from "./accountant.ts";
 export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
+export {
+  type ApproximateEvent,
+  type Event,
+  type MixtureGaussianEvent,
+  type PoissonGaussianEvent,
+  type PureEvent,
+  type Relation,
+  type TruncatedPoissonGaussianEvent,
+} from "./events.ts";
 export { gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
 export {
   appendEntry,

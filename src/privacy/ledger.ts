@@ -89,7 +89,7 @@ function compose(costs: readonly Cost[], wantedDelta?: number) {
   const relation: Relation = costs.some((cost) => cost.relation === "replace-one")
     ? "replace-one"
     : "add-or-remove-one";
-  const exact = costs.every((cost) => cost.event.samplingProbability === 1);
+  const exact = costs.every(({ event }) => event.kind === "poisson-gaussian" && event.samplingProbability === 1);
   const accountant = accountantNamed(exact ? "gaussian" : "rdp");
   const events = costs.map((cost) => cost.event);
   return { epsilon: accountant.epsilon(events, delta, relation), delta, relation };

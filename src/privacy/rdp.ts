@@ -1,4 +1,4 @@
-import { log1pExp, logExpm1, logSumExp } from "../math/special.ts";
+import { log1pExp, logAddExp, logExpm1, logSumExp } from "../math/special.ts";
 
 /**
  * The Rényi orders at which privacy is followed: every tenth from 1.1 to 10.9, whole ones to 63, and four large ones for
@@ -68,6 +68,20 @@ export function rdpOfStepReplacing(step: SubsampledGaussian, orders = rdpOrders)
     const apart = ((order - 1) * 2 * order) / noiseMultiplier ** 2;
     const mixture = log1pExp(Math.log(q) + logExpm1(apart)) / (order - 1);
     return Math.min(triangle, mixture);
+  });
+}
+
+/**
+ * Rényi divergences of the worst epsilon-differentially private mechanism, randomised response that keeps its bit with
+ * probability exp(epsilon) / (1 + exp(epsilon)), one per order. Source: Mironov, Rényi Differential Privacy, 2017
+ * (arXiv 1702.07476), proposition 5; that it is the worst: Kairouz, Oh, Viswanath, The Composition Theorem for
+ * Differential Privacy, 2015 (arXiv 1311.0776), theorem 3.4.
+ */
+export function rdpOfPure(epsilon: number, orders = rdpOrders): Float64Array {
+  return Float64Array.from(orders, (order) => {
+    // log(p^a (1 - p)^(1 - a) + (1 - p)^a p^(1 - a)) with p = e^eps / (1 + e^eps), less a common factor.
+    const moment = logAddExp(order * epsilon, (1 - order) * epsilon) - log1pExp(epsilon);
+    return Math.min(epsilon, Math.max(0, moment / (order - 1)));
   });
 }
 
