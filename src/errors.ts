@@ -44,6 +44,9 @@ export const errorTable = {
   "LG-IMAGE-006": entry(2, 400, "a size to resample to is not usable"),
   "LG-IMAGE-007": entry(2, 400, "normalisation constants are not usable"),
   "LG-IMAGE-008": entry(2, 400, "an augmentation is not usable"),
+  "LG-IMAGE-009": entry(3, 422, "bytes are not a whole, valid NIfTI file"),
+  "LG-IMAGE-010": entry(3, 422, "a NIfTI file holds what is not read"),
+  "LG-IMAGE-011": entry(2, 400, "a volume cannot be windowed, resampled, cropped or written as asked"),
   // cohort
   "LG-COHORT-001": entry(3, 422, "a folder holds no metadata table"),
   "LG-COHORT-002": entry(3, 422, "a metadata table cannot be read"),

@@ -1,4 +1,4 @@
-/** Bytes to pixel arrays and back, resampling, normalisation, and random views. */
+/** Bytes to pixel arrays and volumes and back, resampling, windows, normalisation, and random views. */
 export { decodeImage, encodePng } from "./codec.ts";
 export type { DecodeOptions } from "./codec.ts";
 export { toPixels, toPlanes } from "./pixels.ts";
@@ -9,3 +9,16 @@ export { normalise } from "./normalise.ts";
 export type { Normalisation } from "./normalise.ts";
 export { augment } from "./augment.ts";
 export type { Augmentation, AugmentOptions } from "./augment.ts";
+export { AIR_HU, volumeTensor, windowed, windows } from "./volume.ts";
+export type { Volume, VolumeTensor, VolumeTensorOptions, Window, WindowName } from "./volume.ts";
+export { bodyBox, cropVolume, resampleVolume } from "./volume-geometry.ts";
+export type { Box, CropOptions, ResampleOptions, ResampleTarget } from "./volume-geometry.ts";
+export { decodeNifti } from "./nifti/decode.ts";
+export type { NiftiImage, NiftiOptions } from "./nifti/decode.ts";
+export type { NiftiDataType, NiftiHeader } from "./nifti/header.ts";
+export { axisCode, spacingOf } from "./nifti/affine.ts";
+export type { Affine } from "./nifti/affine.ts";
+export { toVolume } from "./nifti/to-volume.ts";
+export type { ToVolumeOptions } from "./nifti/to-volume.ts";
+export { encodeNifti } from "./nifti/encode.ts";
+export type { NiftiEncoding } from "./nifti/encode.ts";
