@@ -1,5 +1,5 @@
 /** From a declaration to a citty command: strict parsing, help, one JSON document or a text on standard output. */
-import { defineCommand, type CommandDef } from "citty";
+import { defineCommand, runCommand, type CommandDef } from "citty";
 import { LeadglassError } from "../errors.ts";
 import { commandHelp, groupHelp } from "./help.ts";
 import { nearestOf, parseWords, type Options, type Values } from "./options.ts";
@@ -72,6 +72,8 @@ export interface GroupSpec {
   readonly name: string;
   readonly about: string;
   readonly commands: Readonly<Record<string, { readonly about: string; readonly load: () => Promise<CommandDef> }>>;
+  /** What the group does itself, where its name is followed by options: `audit --cohort DIR`. */
+  readonly own?: { readonly about: string; readonly load: () => Promise<CommandDef> };
   readonly examples: readonly string[];
 }
 
@@ -81,10 +83,11 @@ export function group(spec: GroupSpec): CommandDef {
   const see = `See ${["leadglass", spec.name].filter(Boolean).join(" ")} --help.`;
   return defineCommand({
     meta: { name: spec.name, description: spec.about },
-    subCommands: Object.fromEntries(Object.entries(spec.commands).map(([name, { load }]) => [name, load])),
-    setup({ rawArgs }) {
+    async run({ rawArgs }) {
       const word = rawArgs[0];
-      if (word !== undefined && names.includes(word)) return;
+      if (word !== undefined && names.includes(word))
+        return void (await runCommand(await spec.commands[word]!.load(), { rawArgs: rawArgs.slice(1) }));
+      if (spec.own && word?.startsWith("-")) return void (await runCommand(await spec.own.load(), { rawArgs }));
       if (word === undefined || word === "--help" || word === "-h")
         throw new HelpWanted(groupHelp(spec), word !== undefined);
       const known = word.startsWith("-") ? undefined : nearestOf(word, names);

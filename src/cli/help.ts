@@ -61,16 +61,17 @@ interface GroupText {
   readonly name: string;
   readonly about: string;
   readonly commands: Readonly<Record<string, { readonly about: string }>>;
+  readonly own?: { readonly about: string };
   readonly examples: readonly string[];
 }
 
-export function groupHelp({ name, about, commands, examples }: GroupText): string {
+export function groupHelp({ name, about, commands, own, examples }: GroupText): string {
   const path = ["leadglass", name].filter(Boolean).join(" ");
   return [
     `${wrap(about, 100).join("\n")}\n`,
     `Usage: ${path} COMMAND [options]\n`,
     "Commands:",
-    `${columns(Object.entries(commands).map(([n, c]) => [n, c.about]))}\n`,
+    `${columns([...(own ? [["[options]", own.about] as const] : []), ...Object.entries(commands).map(([n, c]) => [n, c.about] as const)])}\n`,
     `${path} COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy\nrefused, 5 interrupted, 70 a bug of ours.\n`,
     `Example${examples.length > 1 ? "s" : ""}:`,
     ...examples.map((example) => `  ${example}`),

@@ -44,3 +44,17 @@ export function fullBatchNoise(events: readonly Event[], relation: Relation): nu
   }
   return 1 / (Math.sqrt(total) * (relation === "replace-one" ? 2 : 1));
 }
+
+/**
+ * The mu = 1 / sigma of the Gaussian mechanism that is exactly (epsilon, delta)-private, from below to relative 1e-15, within
+ * 1e-6 and 1e4. Source: as for {@link gaussianDelta}, which increases in mu.
+ */
+export function gaussianMu(epsilon: number, delta: number): number {
+  let [low, high] = [1e-6, 1e4];
+  for (let i = 0; i < 100; i++) {
+    const middle = Math.sqrt(low * high);
+    if (gaussianDelta(1 / middle, epsilon) > delta) high = middle;
+    else low = middle;
+  }
+  return low;
+}

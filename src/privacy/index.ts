@@ -6,6 +6,15 @@ export {
   type EpsilonInterval,
   privacyProfile,
 } from "./accountant.ts";
+export { auditOneRun, declaredGuesses, type Guessing, type OneRunAudit, type ScoreOptions } from "./audit/guesses.ts";
+export {
+  type AuditAssumption,
+  type AuditOptions,
+  type GuessCounts,
+  oneRunEpsilon,
+  oneRunPValue,
+  refutesCurve,
+} from "./audit/one-run.ts";
 export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
 export {
   type ApproximateEvent,
@@ -16,7 +25,7 @@ export {
   type Relation,
   type TruncatedPoissonGaussianEvent,
 } from "./events.ts";
-export { gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
+export { gaussianDelta, gaussianEpsilon, gaussianMu } from "./gaussian.ts";
 export {
   appendEntry,
   canonicalJson,

@@ -1,7 +1,7 @@
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
 import { architectureNamed } from "../nn/index.ts";
-import { gaussianDelta, planPrivateTraining, type DpPlan } from "../privacy/index.ts";
+import { gaussianMu, planPrivateTraining, type DpPlan } from "../privacy/index.ts";
 import type { Loss } from "../training/losses.ts";
 import type { OptimiserSettings } from "../training/optimisers.ts";
 import type { Schedule } from "../training/schedules.ts";
@@ -164,17 +164,6 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
       `${epochs} epochs of ${images} images in batches of ${batchSize}`,
     ],
   };
-}
-
-/** The mu of the Gaussian mechanism that is exactly (epsilon, delta)-private. */
-function gaussianMu(epsilon: number, delta: number): number {
-  let [low, high] = [1e-6, 1e4];
-  for (let i = 0; i < 100; i++) {
-    const middle = Math.sqrt(low * high);
-    if (gaussianDelta(1 / middle, epsilon) > delta) high = middle;
-    else low = middle;
-  }
-  return low;
 }
 
 function choosePrivate(
