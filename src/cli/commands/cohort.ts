@@ -12,6 +12,10 @@ export const cohort = group({
       about: "read everything once and say what is there and what is wrong",
       load: () => import("./cohort-check.ts").then((m) => m.cohortCheck),
     },
+    shortcuts: {
+      about: "how far a target can be predicted without seeing the disease",
+      load: () => import("./cohort-shortcuts.ts").then((m) => m.cohortShortcuts),
+    },
   },
   examples: ["leadglass cohort make --kind mass --patients 360 --out masses", "leadglass cohort check masses"],
 });
