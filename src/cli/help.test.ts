@@ -146,13 +146,15 @@ describe("help says what a command does, its options, and an example", () => {
         --run RUN             the run's folder (required)
         --cohort DIR          the cohort's folder (required)
         --split NAME          the split, or all (test unless given)
-        --group COLUMN[,...]  also by the values of a column; age is taken in bands
+        --group COLUMN[,...]  also by a column, in bands (age:18,40,60,75), or by several at once
+                              (sex+age:60)
+        --release             leave out the numbers of groups that are too small to be published
         --json                print one JSON document and nothing else on standard output
         --help                print this help
 
       Examples:
         leadglass evaluate --run runs/private --cohort masses
-        leadglass evaluate --run runs/private --cohort masses --group sex,age --json
+        leadglass evaluate --run runs/private --cohort masses --group sex --group age:18,40,60,75 --json
       "
     `);
   });

@@ -3,9 +3,7 @@
  * count one patient's evidence several times and give intervals that are too short.
  */
 
-import { LeadglassError } from "../errors.ts";
-import { seededRandom } from "../math/random.ts";
-import { exactEdge } from "./edge.ts";
+import { exactEdge, isEdge } from "./edge.ts";
 import { bcaLevels, intervalAt, percentileLevels, type MetricInterval } from "./interval.ts";
 import {
   finiteOrNull,
@@ -24,6 +22,7 @@ import {
   type PatientSample,
   type Ranking,
 } from "./observations.ts";
+import { patientDraws, requireResampling } from "./resamples.ts";
 
 export interface BootstrapOptions {
   /** Resamples drawn; 2000 by default. */
@@ -77,10 +76,7 @@ export function bootstrapIntervals<M extends MetricName>({
   const intervals = metrics.map((name, k): [M, MetricInterval] => {
     const interval = draws.interval(k);
     const { value } = interval;
-    return [
-      name,
-      value === 0 || value === 1 ? { ...interval, ...exactEdge(name, value, sample, draws.level) } : interval,
-    ];
+    return [name, isEdge(name, value) ? { ...interval, ...exactEdge(name, value, sample, draws.level) } : interval];
   });
   return Object.fromEntries(intervals) as Record<M, MetricInterval>;
 }
@@ -176,10 +172,7 @@ function bootstrap(
   statisticCount: number,
   { resamples = 2000, seed, level = 0.95, method = "bca" }: BootstrapOptions,
 ) {
-  if (!(Number.isInteger(resamples) && resamples >= 1))
-    throw new LeadglassError("LG-EVAL-003", `resamples: ${resamples}; a whole number of at least 1 was expected`);
-  if (!(level > 0 && level < 1))
-    throw new LeadglassError("LG-EVAL-003", `level: ${level}; a number between 0 and 1 was expected`);
+  requireResampling(resamples, level);
   const { count } = samples[0]!;
   const evaluate = (weights: Float64Array) => statistics(samples.map((sample) => tallyOf(sample, weights)));
   const whole = evaluate(new Float64Array(count).fill(1));
@@ -219,17 +212,4 @@ function bootstrap(
     };
   };
   return { interval, values, level };
-}
-
-/** Writes how often each of `count` patients is drawn, with replacement, into weights; every call is another resample. */
-function patientDraws(seed: number | string, count: number): (weights: Float64Array) => void {
-  const random = seededRandom(seed, "evaluation", "bootstrap");
-  const words = new Uint32Array(count);
-  // Words from here up would favour small remainders; they are drawn again.
-  const limit = 2 ** 32 - (2 ** 32 % count);
-  return (weights) => {
-    weights.fill(0);
-    random.words(words);
-    for (const word of words) weights[word < limit ? word % count : random.integer(count)]!++;
-  };
 }

@@ -1,6 +1,6 @@
 /** From evaluations of several models to the rows of an interval chart. */
 
-import type { Evaluation, ScoreEvaluation } from "./evaluate.ts";
+import type { Evaluation, GroupEvaluation, ReportedMetric, ScoreEvaluation } from "./evaluate.ts";
 import type { MetricInterval } from "./interval.ts";
 import { metricTable } from "./metrics.ts";
 
@@ -24,8 +24,6 @@ export interface EvaluatedModel {
   readonly evaluation: ScoreEvaluation;
 }
 
-type ReportedMetric = "auroc" | "auprc" | "accuracy" | "sensitivity" | "specificity" | "brier";
-
 /** Rows that compare models metric by metric, with what a useless score gets where that is known. */
 export function metricRows(
   models: readonly EvaluatedModel[],
@@ -45,13 +43,13 @@ export function groupMetricRows(models: readonly EvaluatedModel[], metric: Repor
   return models.flatMap(({ model, evaluation }) =>
     evaluation.groups.map((group) => ({
       label: `${group.column}: ${group.value ?? "not recorded"}`,
-      detail: `${group.patients} patients, ${group.positives}/${group.n} positive`,
+      detail: group.n === null ? "" : `${group.patients} patients, ${group.positives}/${group.n} positive`,
       ...{ model, ...estimateOf(group, metric) },
     })),
   );
 }
 
-function estimateOf(evaluation: Evaluation, metric: ReportedMetric) {
+function estimateOf(evaluation: Evaluation | GroupEvaluation, metric: ReportedMetric) {
   const { value, low, high, reason } = evaluation[metric];
   const reference = metric === "auroc" ? 0.5 : metric === "auprc" ? (evaluation.prevalence ?? undefined) : undefined;
   return { value, low, high, reason, reference };

@@ -59,3 +59,58 @@ it("delong_oneOfAClass_isRefused", () => {
   expect(() => delongVariance([1, 2, 3], [0, 0, 1])).toThrow(expect.objectContaining({ code: "LG-EVAL-004" }));
   expect(() => delongTest([1, 2, 3], [1, 2], [0, 0, 1])).toThrow(expect.objectContaining({ code: "LG-EVAL-001" }));
 });
+
+interface ClusteredCase {
+  mixed: boolean;
+  patients: number[];
+  scoresA: number[];
+  scoresB: number[];
+  labels: number[];
+  a: number;
+  b: number;
+  varianceA: number;
+  varianceB: number;
+  differenceVariance: number;
+}
+
+// Obuchowski 1997 by its definition, cluster by cluster in numpy: fixtures/make_statistics.py. One case has patients of one
+// class each, the other patients with both.
+const { clustered } = JSON.parse(readFileSync(new URL("./fixtures/statistics.json", import.meta.url), "utf8")) as {
+  clustered: ClusteredCase[];
+};
+
+describe.each(clustered)("with several images a patient, mixed: $mixed", (each) => {
+  const { scoresA, scoresB, labels, patients } = each;
+
+  it("variances_areObuchowskis", () => {
+    expect(delongVariance(scoresA, labels, { patients })).toMatchObject({
+      ...{ auroc: close(each.a), variance: close(each.varianceA) },
+    });
+    expect(delongVariance(scoresB, labels, { patients }).variance).toBeCloseTo(each.varianceB, 12);
+    const test = delongTest(scoresA, scoresB, labels, { patients });
+    expect(test.variance).toBeCloseTo(each.differenceVariance, 12);
+    expect(test.z).toBeCloseTo((each.a - each.b) / Math.sqrt(each.differenceVariance), 9);
+  });
+
+  it("aPatientForEveryRow_givesDelong", () => {
+    const rows = labels.map((_, i) => i);
+    expect(delongVariance(scoresA, labels, { patients: rows }).variance).toBeCloseTo(
+      delongVariance(scoresA, labels).variance,
+      12,
+    );
+  });
+
+  it("ignoringThePatients_misjudgesTheVariance", () => {
+    // Half of a score's spread is the patient's: that repeats evidence, but cancels between images of one patient.
+    const ratio = delongVariance(scoresB, labels).variance / each.varianceB;
+    if (each.mixed) expect(ratio).toBeGreaterThan(1);
+    else expect(ratio).toBeLessThan(0.9);
+  });
+});
+
+it("delong_onePatientWithPositives_isRefused", () => {
+  const patients = ["a", "a", "b", "c"];
+  expect(() => delongVariance([1, 2, 3, 4], [1, 1, 0, 0], { patients })).toThrow(
+    expect.objectContaining({ code: "LG-EVAL-004" }),
+  );
+});

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "../math/random.ts";
 import { bootstrapIntervals } from "./bootstrap.ts";
-import { evaluateScores, evaluateTargets } from "./evaluate.ts";
+import { evaluateScores, evaluateTargets, reported } from "./evaluate.ts";
 import { confusionAt } from "./metrics.ts";
 
 /** 120 patients with 1 or 2 images, 6 of them without a label; sex, age and hospital by patient. */
@@ -25,6 +25,7 @@ function makeCohort(seed = 1) {
   };
 }
 
+const close = (x: number) => expect.closeTo(x, 12);
 const cohort = makeCohort();
 const options = { ...cohort, threshold: 0.5, seed: 1, resamples: 200 };
 const result = evaluateScores(options);
@@ -35,8 +36,7 @@ describe("evaluateScores", () => {
   });
 
   it("theWhole_hasTheCountsAndTheIntervalsOfBootstrapIntervals", () => {
-    const metrics = ["auroc", "auprc", "accuracy", "sensitivity", "specificity", "brier"] as const;
-    const intervals = bootstrapIntervals({ ...options, metrics });
+    const intervals = bootstrapIntervals({ ...options, metrics: reported });
     const positives = cohort.labels.filter((label) => label === 1).length;
     // 180 images; patients 7, 27, ..., 107 are odd-numbered, hence have 2 images each, and no label.
     expect(result).toMatchObject({
@@ -50,7 +50,7 @@ describe("evaluateScores", () => {
     for (const column of ["sex", "age", "hospital"]) {
       const groups = result.groups.filter((group) => group.column === column);
       for (const count of ["n", "positives", "missing"] as const)
-        expect(groups.reduce((sum, group) => sum + group[count], 0)).toBe(result[count]);
+        expect(groups.reduce((sum, group) => sum + group[count]!, 0)).toBe(result[count]);
     }
     expect(result.groups.map(({ column, value }) => [column, value])).toEqual([
       ...["F", "M", null].map((value) => ["sex", value]),
@@ -73,17 +73,11 @@ describe("evaluateScores", () => {
     });
     expect(result.groups.find(({ value }) => value === "30-59")).toEqual({
       ...alone,
-      ...{ column: "age", value: "30-59", reason: null },
+      ...{ column: "age", value: "30-59", reason: null, suppressed: null },
     });
   });
 
   it("aGroupThatCannotBeEvaluated_hasCountsAReasonAndNulls", () => {
-    const small = result.groups.find(({ value }) => value === "small")!;
-    expect(small).toMatchObject({ n: 7, patients: 5, reason: "fewer than 10 patients" });
-    expect(small.auroc).toEqual({
-      ...{ value: null, low: null, high: null, method: "none", undefinedResamples: 0 },
-      reason: "fewer than 10 patients",
-    });
     const byLabel = evaluateScores({
       ...options,
       groups: { truth: cohort.labels.map((label) => (Number.isNaN(label) ? "none" : `${label}`)) },
@@ -95,12 +89,54 @@ describe("evaluateScores", () => {
     ]);
   });
 
+  it("aSmallGroup_isVisibleToTheOwnerWithoutIntervals_andSuppressedInARelease", () => {
+    const of = (evaluation: typeof result) => evaluation.groups.filter(({ column }) => column === "hospital");
+    const [large, small] = of(result);
+    expect(small).toMatchObject({ value: "small", n: 7, patients: 5, reason: null, suppressed: "small" });
+    const { accuracy } = confusionAt(cohort.scores.slice(0, 7), cohort.labels.slice(0, 7), 0.5);
+    expect(small!.accuracy).toMatchObject({
+      ...{ value: close(accuracy!), low: null, high: null, method: "none", reason: "fewer than 10 patients" },
+    });
+    // All patients less those of the large hospital are those of the small one.
+    expect(large).toMatchObject({ suppressed: "complement", auroc: { method: "bca" } });
+
+    const released = evaluateScores({ ...options, release: true });
+    for (const group of of(released)) {
+      const { column, value, suppressed, reason, ...numbers } = group;
+      expect([column, value]).toEqual(["hospital", value === "small" ? "small" : "large"]);
+      expect([suppressed, reason]).toEqual(
+        value === "small"
+          ? ["small", "suppressed: fewer than 10 patients"]
+          : ["complement", "suppressed: subtraction would show a group of too few patients"],
+      );
+      expect(JSON.stringify(numbers).replace(/"undefinedResamples":0/g, "")).not.toMatch(/:-?\d/);
+    }
+    const others = (evaluation: typeof result) => evaluation.groups.filter(({ suppressed }) => suppressed === null);
+    expect(others(released)).toEqual(others(result));
+  });
+
   it("minimumPatients_isTheCallersChoice", () => {
     const { groups } = evaluateScores({ ...options, minimumPatients: 2 });
-    expect(groups.find(({ value }) => value === "small")!.accuracy.value).toBeCloseTo(
-      confusionAt(cohort.scores.slice(0, 7), cohort.labels.slice(0, 7), 0.5).accuracy!,
-      12,
+    expect(groups.find(({ value }) => value === "small")).toMatchObject({
+      suppressed: null,
+      accuracy: { method: "bca" },
+    });
+  });
+
+  it("by_makesIntersections", () => {
+    const { groups } = evaluateScores({
+      ...options,
+      by: [["hospital"], ["sex", "age"]],
+      bands: { age: [-Infinity, 40, Infinity] },
+    });
+    expect(groups.map(({ column, value }) => [column, value])).toEqual([
+      ...["large", "small"].map((value) => ["hospital", value]),
+      ...["F + under 40", "F + 40+", "M + under 40", "M + 40+", null].map((value) => ["sex+age", value]),
+    ]);
+    const women = cohort.groups.sex.filter(
+      (sex, i) => sex === "F" && cohort.groups.age[i]! < 40 && !Number.isNaN(cohort.labels[i]),
     );
+    expect(groups[2]).toMatchObject({ n: women.length });
   });
 
   it("bands_areTheCallersChoice", () => {
@@ -129,6 +165,7 @@ describe("evaluateScores", () => {
     ["as many groups as patients", { groups: { patient: cohort.patients } }, "LG-EVAL-005"],
     ["bands that do not ascend", { bands: { age: [0, 60, 30, 120] } }, "LG-EVAL-005"],
     ["patients of another length", { patients: ["a"] }, "LG-EVAL-001"],
+    ["an intersection with a column that is not there", { by: [["sex", "ward"]] }, "LG-EVAL-005"],
   ])("isRefused: %s", (_, change, code) => {
     expect(() => evaluateScores({ ...options, ...change })).toThrow(expect.objectContaining({ code }));
   });

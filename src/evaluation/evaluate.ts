@@ -6,8 +6,15 @@ import { defaultBands, groupRows, type Bands, type GroupColumn } from "./groups.
 import type { MetricInterval } from "./interval.ts";
 import { finiteOrNull } from "./metrics.ts";
 import { requireLength, type Patients } from "./observations.ts";
+import { suppressed, type Suppression } from "./suppression.ts";
 
-const reported = ["auroc", "auprc", "accuracy", "sensitivity", "specificity", "brier"] as const;
+export const reported = [
+  ...(["auroc", "auprc", "accuracy", "sensitivity", "specificity", "falsePositiveRate", "selectionRate"] as const),
+  ...(["f1", "mcc", "brier", "ece"] as const),
+] as const;
+
+/** The metrics of an evaluation. */
+export type ReportedMetric = (typeof reported)[number];
 
 /** Counts and metrics of a set of rows. */
 export interface Evaluation {
@@ -23,16 +30,29 @@ export interface Evaluation {
   accuracy: MetricInterval;
   sensitivity: MetricInterval;
   specificity: MetricInterval;
+  falsePositiveRate: MetricInterval;
+  selectionRate: MetricInterval;
+  f1: MetricInterval;
+  mcc: MetricInterval;
   brier: MetricInterval;
+  ece: MetricInterval;
 }
 
-export interface GroupEvaluation extends Evaluation {
+type Counts = Pick<Evaluation, "n" | "patients" | "positives" | "missing" | "prevalence">;
+
+export type GroupEvaluation = Omit<Evaluation, keyof Counts> & { [Name in keyof Counts]: Counts[Name] | null } & {
+  /** The column, or those of an intersection as "sex+age". */
   column: string;
   /** Null for the rows where the column is missing. */
   value: string | null;
   /** Why the metrics are null, or null where they are not. */
   reason: string | null;
-}
+  /**
+   * Whether a release leaves the group's numbers out: "small" where the patients are too few, "complement" where the
+   * group would give away a small one by subtraction.
+   */
+  suppressed: Suppression | null;
+};
 
 export interface ScoreEvaluation extends Evaluation {
   threshold: number;
@@ -46,15 +66,20 @@ export interface EvaluateOptions extends BootstrapOptions {
   readonly groups?: Readonly<Record<string, GroupColumn>>;
   /** Edges for numeric columns; by default `age`, `ageYears` and `age_years` at 30, 60, 70 and 80. */
   readonly bands?: Bands;
-  /** A group with fewer patients gets counts and a reason, and no metrics; 10 by default. */
+  /** The columns to group by, several for an intersection: each of `groups` alone by default. */
+  readonly by?: readonly (readonly string[])[];
+  /** A group with fewer patients gets values without intervals, which could not be trusted; 10 by default. */
   readonly minimumPatients?: number;
+  /** Leaves out every number of the groups that a release must not show (see {@link suppressed}); false by default. */
+  readonly release?: boolean;
 }
 
 /**
  * Evaluates probabilities against labels (1, 0, NaN for missing; one entry a row), with patient-resampled intervals
  * (see {@link bootstrapIntervals}) for all rows and for each group. A score of at least `threshold`, chosen elsewhere,
- * predicts positive. A group with one class or too few patients has null metrics and a reason; the whole is never
- * silently reduced to what can be evaluated: rows without a label and groups without a value are counted.
+ * predicts positive. A group with one class has null metrics and a reason, and one of too few patients values without
+ * intervals; the whole is never silently reduced to what can be evaluated: rows without a label and groups without a value
+ * are counted.
  * Throws LG-EVAL-001 to LG-EVAL-003 for unusable rows or options, LG-EVAL-004 when the whole has one class only,
  * LG-EVAL-005 for an unusable group column.
  */
@@ -65,7 +90,9 @@ export function evaluateScores({
   patients,
   groups = {},
   bands = defaultBands,
+  by,
   minimumPatients = 10,
+  release = false,
   seed,
   resamples = 2000,
   level = 0.95,
@@ -101,14 +128,28 @@ export function evaluateScores({
         fields: { positives: counts.positives, n: counts.n },
       },
     );
+  const parts = groupRows(groups, labels.length, bands, by);
+  const hidden = suppressed(
+    parts,
+    parts.map(({ rows }) => countRows(rows, labels, patients).patients),
+    minimumPatients,
+  );
   return {
     threshold,
     ...assemble(counts, intervals),
     interval: { level, resamples, seed, method, unit: "patient" },
-    groups: groupRows(groups, labels.length, bands).map(({ column, value, rows }) => {
+    groups: parts.map(({ column, value, rows }, i): GroupEvaluation => {
       const { metrics, ...counts } = evaluateRows(rows);
-      const reason = whyNot(counts, minimumPatients);
-      return { column, value, reason, ...assemble(counts, reason === null ? metrics() : absent(reason)) };
+      const group = { column, value, suppressed: hidden[i]! };
+      if (release && group.suppressed !== null) {
+        const reason = suppressedReason(group.suppressed, minimumPatients);
+        const nothing = { n: null, patients: null, positives: null, missing: null };
+        return { ...group, reason, ...assemble({ ...nothing, prevalence: null }, absent(reason)) };
+      }
+      const reason = whyNot(counts);
+      if (reason !== null) return { ...group, reason, ...assemble(counts, absent(reason)) };
+      const few = counts.patients < minimumPatients;
+      return { ...group, reason, ...assemble(counts, few ? withoutIntervals(metrics(), minimumPatients) : metrics()) };
     }),
   };
 }
@@ -148,8 +189,6 @@ export function evaluateTargets({
   );
 }
 
-type Counts = Pick<Evaluation, "n" | "patients" | "positives" | "missing" | "prevalence">;
-
 function countRows(rows: readonly number[], labels: ArrayLike<number>, patients: Patients): Counts {
   const labelled = rows.filter((row) => !Number.isNaN(labels[row]!));
   const positives = labelled.filter((row) => labels[row] === 1).length;
@@ -162,28 +201,34 @@ function countRows(rows: readonly number[], labels: ArrayLike<number>, patients:
   };
 }
 
-function whyNot({ n, patients, positives }: Counts, minimumPatients: number): string | null {
+function whyNot({ n, positives }: Counts): string | null {
   if (n === 0) return "no labelled image";
-  if (patients < minimumPatients) return `fewer than ${minimumPatients} patients`;
   if (positives === 0 || positives === n) return `only ${positives === 0 ? "negatives" : "positives"}`;
   return null;
 }
 
-type Reported = Record<(typeof reported)[number], MetricInterval>;
-
-function absent(reason: string): Reported {
-  const none = () =>
-    ({ value: null, low: null, high: null, method: "none", undefinedResamples: 0, reason }) satisfies MetricInterval;
-  return {
-    auroc: none(),
-    auprc: none(),
-    accuracy: none(),
-    sensitivity: none(),
-    specificity: none(),
-    brier: none(),
-  };
+function suppressedReason(how: Suppression, minimumPatients: number): string {
+  return how === "small"
+    ? `suppressed: fewer than ${minimumPatients} patients`
+    : "suppressed: subtraction would show a group of too few patients";
 }
 
-function assemble(counts: Counts, intervals: Reported): Evaluation {
+type Reported = Record<ReportedMetric, MetricInterval>;
+
+const eachReported = (of: (name: ReportedMetric) => MetricInterval): Reported =>
+  Object.fromEntries(reported.map((name) => [name, of(name)])) as Reported;
+
+function absent(reason: string): Reported {
+  return eachReported(() => ({
+    ...{ value: null, low: null, high: null, method: "none", undefinedResamples: 0, reason },
+  }));
+}
+
+function withoutIntervals(intervals: Reported, minimumPatients: number): Reported {
+  const reason = `fewer than ${minimumPatients} patients`;
+  return eachReported((name) => ({ ...intervals[name], low: null, high: null, method: "none", reason }));
+}
+
+function assemble<C extends { readonly prevalence: number | null }>(counts: C, intervals: Reported) {
   return { ...counts, ...intervals, auprc: { ...intervals.auprc, prevalence: counts.prevalence } };
 }

@@ -8,6 +8,7 @@ export {
   auroc,
   brier,
   confusionAt,
+  ece,
   logLoss,
   metricTable,
   prevalence,
@@ -20,12 +21,14 @@ export { chooseThreshold, type OperatingPoint, type ThresholdRule } from "./thre
 export { bootstrapIntervals, pairedDifference, type BootstrapOptions, type PairedInterval } from "./bootstrap.ts";
 export { type MetricInterval } from "./interval.ts";
 export { delongTest, delongVariance, type DelongEstimate, type DelongTest } from "./delong.ts";
-export { defaultBands, type Bands, type GroupColumn } from "./groups.ts";
+export { reliability, type Reliability, type ReliabilityBin } from "./calibration.ts";
+export { defaultBands, parseGroups, type Bands, type GroupColumn, type GroupRequest } from "./groups.ts";
 export {
   evaluateScores,
   evaluateTargets,
   type EvaluateOptions,
   type Evaluation,
   type GroupEvaluation,
+  type ReportedMetric,
   type ScoreEvaluation,
 } from "./evaluate.ts";

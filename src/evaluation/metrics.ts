@@ -18,18 +18,31 @@ export interface Tally {
   readonly falsePositives: number;
   readonly squaredError: number;
   readonly logLoss: number;
+  /** Within each bin of scores the difference between their sum and that of the labels; its size, summed over bins. */
+  readonly calibrationGap: number;
 }
 
-interface Metric {
+/** A metric as a function of the tally. */
+export interface Metric {
   readonly title: string;
   readonly of: (t: Tally) => number;
   /** Whether it needs a threshold, or scores that are probabilities. */
   readonly needs?: "threshold" | "probabilities";
+  /** The least and the largest value there is; [0, 1] unless told. */
+  readonly range?: readonly [number, number];
 }
 
 const weight = (t: Tally) => t.positives + t.negatives;
 const sensitivity = (t: Tally) => t.truePositives / t.positives;
+const falsePositiveRate = (t: Tally) => t.falsePositives / t.negatives;
 const specificity = (t: Tally) => (t.negatives - t.falsePositives) / t.negatives;
+
+/** Not defined, as any correlation, where labels or predictions are all alike. Source: Matthews 1975. */
+function matthews(t: Tally): number {
+  const predicted = t.truePositives + t.falsePositives;
+  const covariance = t.truePositives * t.negatives - t.falsePositives * t.positives;
+  return covariance / Math.sqrt(predicted * (weight(t) - predicted) * t.positives * t.negatives);
+}
 
 /** Every metric by name. A metric is NaN where it does not exist (a class or a prediction that does not occur). */
 export const metricTable = {
@@ -63,8 +76,16 @@ export const metricTable = {
     of: (t) => (sensitivity(t) + specificity(t)) / 2,
     needs: "threshold",
   },
+  mcc: { title: "Matthews correlation", of: matthews, needs: "threshold", range: [-1, 1] },
+  falsePositiveRate: { title: "False-positive rate", of: falsePositiveRate, needs: "threshold" },
+  selectionRate: {
+    title: "Selection rate",
+    of: (t) => (t.truePositives + t.falsePositives) / weight(t),
+    needs: "threshold",
+  },
   brier: { title: "Brier score", of: (t) => t.squaredError / weight(t), needs: "probabilities" },
   logLoss: { title: "Log loss", of: (t) => t.logLoss / weight(t), needs: "probabilities" },
+  ece: { title: "Expected calibration error", of: (t) => t.calibrationGap / weight(t), needs: "probabilities" },
 } as const satisfies Record<string, Metric>;
 
 export type MetricName = keyof typeof metricTable;
@@ -101,15 +122,16 @@ export function predictedPositives(ranking: Ranking, threshold: number): number 
  * Squared error and log loss mean something only where scores are probabilities ({@link requireForMetrics}).
  */
 export function tally(ranking: Ranking, units: Uint32Array, weights: ArrayLike<number>, cut = 0): Tally {
-  const { labels, tieEnds, squaredErrors, logLosses } = ranking;
+  const { scores, labels, tieEnds, binEnds, squaredErrors, logLosses } = ranking;
   let [positives, negatives, concordant, precisionSum] = [0, 0, 0, 0];
   let [truePositives, falsePositives, squaredError, logLoss] = [0, 0, 0, 0];
-  let [tiedPositives, tiedNegatives] = [0, 0];
+  let [tiedPositives, tiedNegatives, binGap, calibrationGap] = [0, 0, 0, 0];
   for (let i = 0; i < labels.length; i++) {
     const w = weights[units[i]!]!;
     if (w !== 0) {
       squaredError += w * squaredErrors[i]!;
       logLoss += w * logLosses[i]!;
+      binGap += w * (scores[i]! - labels[i]!);
       if (labels[i] === 1) {
         tiedPositives += w;
         if (i < cut) truePositives += w;
@@ -124,8 +146,14 @@ export function tally(ranking: Ranking, units: Uint32Array, weights: ArrayLike<n
     negatives += tiedNegatives;
     if (tiedPositives > 0) precisionSum += (tiedPositives * positives) / (positives + negatives);
     tiedPositives = tiedNegatives = 0;
+    if (binEnds[i] === 0) continue;
+    calibrationGap += Math.abs(binGap);
+    binGap = 0;
   }
-  return { positives, negatives, concordant, precisionSum, truePositives, falsePositives, squaredError, logLoss };
+  return {
+    ...{ positives, negatives, concordant, precisionSum, truePositives, falsePositives },
+    ...{ squaredError, logLoss, calibrationGap },
+  };
 }
 
 function value(
@@ -188,6 +216,15 @@ export function logLoss(scores: ArrayLike<number>, labels: ArrayLike<number>, we
   return value("logLoss", scores, labels, weights);
 }
 
+/**
+ * The expected calibration error in ten bins of equal width, each open below: the difference between mean probability
+ * and share of positives, averaged over bins by their size. With few rows it is too large, for chance alone moves bins
+ * off the diagonal. Arguments and errors as {@link brier}. Source: Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017.
+ */
+export function ece(scores: ArrayLike<number>, labels: ArrayLike<number>, weights?: ArrayLike<number>): number {
+  return value("ece", scores, labels, weights);
+}
+
 /** Counts at a threshold and the rates that follow; a rate is null where its denominator is zero. */
 export interface Confusion {
   threshold: number;
@@ -204,6 +241,9 @@ export interface Confusion {
   npv: number | null;
   f1: number | null;
   balancedAccuracy: number | null;
+  mcc: number | null;
+  falsePositiveRate: number | null;
+  selectionRate: number | null;
 }
 
 /**
@@ -229,6 +269,9 @@ export function confusionAt(scores: ArrayLike<number>, labels: ArrayLike<number>
     npv: rate("npv"),
     f1: rate("f1"),
     balancedAccuracy: rate("balancedAccuracy"),
+    mcc: rate("mcc"),
+    falsePositiveRate: rate("falsePositiveRate"),
+    selectionRate: rate("selectionRate"),
   };
 }
 

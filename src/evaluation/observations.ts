@@ -15,6 +15,8 @@ export interface Ranking {
   readonly rows: Uint32Array;
   /** 1 at the last of a run of equal scores. */
   readonly tieEnds: Uint8Array;
+  /** 1 at the last of those in one of the ten bins of equal width that calibration is measured in. */
+  readonly binEnds: Uint8Array;
   /** Of each observation, and meaningful only where scores are probabilities. */
   readonly squaredErrors: Float64Array;
   readonly logLosses: Float64Array;
@@ -66,12 +68,22 @@ export function rankObservations(scores: ArrayLike<number>, labels: ArrayLike<nu
     labels: rankedLabels,
     rows: ranked,
     tieEnds: Uint8Array.from(rankedScores, (score, i) => (score === rankedScores[i + 1] ? 0 : 1)),
+    binEnds: Uint8Array.from(rankedScores, (score, i) => (binOf(score) === binOf(rankedScores[i + 1]!) ? 0 : 1)),
     squaredErrors: rankedScores.map((score, i) => (score - rankedLabels[i]!) ** 2),
     logLosses: rankedScores.map((score, i) => -(rankedLabels[i] === 1 ? Math.log(score) : Math.log1p(-score))),
     positives,
     negatives: ranked.length - positives,
     missing: labels.length - ranked.length,
   };
+}
+
+/** The bin (k/count, (k+1)/count] of a probability, k from 0; zero is in the first. */
+export function binOf(score: number, count = 10): number {
+  let bin = Math.min(count - 1, Math.max(0, Math.floor(score * count)));
+  // The edges are the floats k / count, whatever the product rounds to.
+  while (bin > 0 && score <= bin / count) bin--;
+  while (bin < count - 1 && score > (bin + 1) / count) bin++;
+  return Number.isNaN(score) ? NaN : bin;
 }
 
 /** Labels with NaN wherever the mask is 0 or false: the one way in which evaluation knows a missing label. */
@@ -87,17 +99,23 @@ export function patientUnits(ranking: Ranking, patients: Patients): { units: Uin
   const units = new Uint32Array(ranking.rows.length);
   for (const i of argsort(ranking.rows)) {
     const row = ranking.rows[i]!;
-    const patient = patients[row];
-    if (patient === undefined || patient === null || patient === "" || Number.isNaN(patient))
-      throw new LeadglassError("LG-EVAL-001", `patients, row ${row}: no patient identifier`, {
-        hint: "Give every image its patient; where patients are unknown, give each image an identifier of its own.",
-        fields: { row },
-      });
+    const patient = requirePatient(patients, row);
     let unit = numbers.get(patient);
     if (unit === undefined) numbers.set(patient, (unit = numbers.size));
     units[i] = unit;
   }
   return { units, count: numbers.size };
+}
+
+/** The patient of a row; throws LG-EVAL-001 where there is none. */
+export function requirePatient(patients: Patients, row: number): string | number {
+  const patient = patients[row];
+  if (patient === undefined || patient === null || patient === "" || Number.isNaN(patient))
+    throw new LeadglassError("LG-EVAL-001", `patients, row ${row}: no patient identifier`, {
+      hint: "Give every image its patient; where patients are unknown, give each image an identifier of its own.",
+      fields: { row },
+    });
+  return patient;
 }
 
 /** Throws LG-EVAL-001 when two lists that describe the same rows differ in length. */

@@ -1,6 +1,12 @@
 import { ageYearsOf, openCohort, type Cohort } from "../cohort/index.ts";
 import { LeadglassError } from "../errors.ts";
-import { defaultBands, evaluateTargets, type GroupColumn, type ScoreEvaluation } from "../evaluation/index.ts";
+import {
+  defaultBands,
+  evaluateTargets,
+  parseGroups,
+  type GroupColumn,
+  type ScoreEvaluation,
+} from "../evaluation/index.ts";
 import { startEngine } from "../runtime/index.ts";
 import { openRows, predictImages, type Progress } from "./rows.ts";
 import { readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
@@ -68,18 +74,24 @@ export async function evaluateRun(options: {
   readonly run: string;
   readonly cohort: string;
   readonly split: string;
+  /** Columns as `sex`, with bands as `age:18,40,60,75`, or intersections as `sex+age:18,60`. */
   readonly groups: readonly string[];
+  /** Leaves out the numbers of groups that a release must not show. */
+  readonly release?: boolean;
   readonly seed?: number;
   readonly onProgress?: Progress;
 }): Promise<{ report: EvaluateReport; prediction: Prediction }> {
   const prediction = await predictRun(options);
   const { run, cohort, images, probabilities } = prediction;
   const targets = run.targets.map((t) => cohort.target(t));
+  const asked = parseGroups(options.groups, cohort.columns);
+  const bands = { ...defaultBands, ...asked.bands };
   const columns: Record<string, GroupColumn> = {};
-  for (const name of options.groups) {
+  for (const name of asked.columns) {
     const cells = cohort.column(name);
-    // Ages are put into bands, which takes numbers; what is no age counts as missing.
-    const value = (cell: string) => (Object.hasOwn(defaultBands, name) ? (ageYearsOf(cell) ?? null) : cell);
+    // Bands take numbers; what is none, or no age in a column of ages, counts as missing.
+    const number = (cell: string) => (Object.hasOwn(defaultBands, name) ? (ageYearsOf(cell) ?? null) : Number(cell));
+    const value = (cell: string) => (Object.hasOwn(bands, name) ? number(cell) : cell);
     columns[name] = images.map((i) => (cells[i] ? value(cells[i]) : null));
   }
   const patients = images.map((i) => cohort.records[i]!.patientId);
@@ -91,6 +103,7 @@ export async function evaluateRun(options: {
     thresholds: run.result.thresholds,
     patients,
     groups: columns,
+    ...{ bands, by: asked.by, release: options.release ?? false },
     seed: options.seed ?? 1,
   });
   const trained = run.result.report as TrainReport;

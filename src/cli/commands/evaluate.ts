@@ -10,15 +10,20 @@ export const evaluate = command({
     run: { kind: "text", value: "RUN", about: "the run's folder", required: true },
     cohort: { kind: "text", value: "DIR", about: "the cohort's folder", required: true },
     split: { kind: "text", value: "NAME", about: "the split, or all", initial: "test" },
-    group: { kind: "list", value: "COLUMN", about: "also by the values of a column; age is taken in bands" },
+    group: {
+      kind: "list",
+      value: "COLUMN",
+      about: "also by a column, in bands (age:18,40,60,75), or by several at once (sex+age:60)",
+    },
+    release: { kind: "flag", about: "leave out the numbers of groups that are too small to be published" },
   },
   examples: [
     "leadglass evaluate --run runs/private --cohort masses",
-    "leadglass evaluate --run runs/private --cohort masses --group sex,age --json",
+    "leadglass evaluate --run runs/private --cohort masses --group sex --group age:18,40,60,75 --json",
   ],
-  async run({ run, cohort, split, group }, terminal) {
+  async run({ run, cohort, split, group, release }, terminal) {
     using progress = terminal.progress("predicting", "images");
-    const { report } = await evaluateRun({ run, cohort, split, groups: group, onProgress: progress.update });
+    const { report } = await evaluateRun({ run, cohort, split, groups: group, release, onProgress: progress.update });
     progress[Symbol.dispose]();
     return { json: report, text: textOf(report) };
   },
@@ -60,8 +65,8 @@ function textOf({ split, n, patients, metrics, groups, privacy }: EvaluateReport
           ...own.map((group) => [
             group.column,
             group.value ?? "missing",
-            count(group.n),
-            count(group.patients),
+            group.n === null ? "" : count(group.n),
+            group.patients === null ? "" : count(group.patients),
             ...(group.reason === null
               ? [interval(group.auroc), interval(group.sensitivity), interval(group.specificity)]
               : [group.reason]),
