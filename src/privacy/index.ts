@@ -17,6 +17,15 @@ export {
 } from "./audit/one-run.ts";
 export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
 export {
+  type AdaptiveClipping,
+  type Clipping,
+  clippingKinds,
+  type ClippingOptions,
+  nextNorm,
+  sensitivityOf,
+  sumNoiseMultiplier,
+} from "./clipping.ts";
+export {
   type ApproximateEvent,
   type Event,
   type MixtureGaussianEvent,
@@ -45,8 +54,17 @@ export {
   parsePlan,
   planPrivateTraining,
   type PlanOptions,
+  type SamplingOptions,
   spent,
   type Unit,
 } from "./plan.ts";
 export { rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToEpsilon, type SubsampledGaussian } from "./rdp.ts";
-export { poissonSample, sampleUnits } from "./sampling.ts";
+export {
+  expectedShare,
+  poissonSample,
+  sampleUnits,
+  type Sampling,
+  samplingEvent,
+  samplingKinds,
+  shuffledBatch,
+} from "./sampling.ts";

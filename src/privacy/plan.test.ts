@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { accountantNamed } from "./accountant.ts";
+import { clippingKinds } from "./clipping.ts";
+import { gaussianEpsilon } from "./gaussian.ts";
 import { expectedBatchSize, parsePlan, planPrivateTraining, type PlanOptions, spent } from "./plan.ts";
+import { expectedShare } from "./sampling.ts";
 
 const options: PlanOptions = {
   target: { epsilon: 8, delta: 1e-4 },
@@ -70,6 +73,103 @@ describe("planPrivateTraining", () => {
   });
 });
 
+describe("the sampling of a plan", () => {
+  it("full_isEveryUnitInEveryStep_andCostsWhatPoissonWithProbability1Costs", () => {
+    const full = planPrivateTraining({ ...options, sampling: { kind: "full" }, publicCohortSize: 579 });
+    const poisson = planPrivateTraining({ ...options, sampling: { kind: "poisson", probability: 1 } });
+    expect(full).toMatchObject({ accountant: "gaussian", expectedBatchSize: 579, publicCohortSize: 579 });
+    expect(full.noiseMultiplier).toBe(poisson.noiseMultiplier);
+    expect(parsePlan(JSON.stringify(full))).toEqual(full);
+  });
+
+  const shuffled: PlanOptions = {
+    ...options,
+    relation: "replace-one",
+    sampling: { kind: "shuffle", batchSize: 64, cohortSize: 600 },
+    steps: 45,
+  };
+
+  it("shuffledBatches_areRefusedWhereUnitsAreAddedOrRemoved", () => {
+    expect(() => planPrivateTraining({ ...shuffled, relation: "add-or-remove-one" })).toThrow(
+      expect.objectContaining({ code: "LG-PRIVACY-005", exitCode: 4 }),
+    );
+  });
+
+  it("shuffledBatches_costOneUnamplifiedReleaseOfTwiceTheNormForEachPassBegun", () => {
+    // 600 units in batches of 64 are 10 batches a pass, so 45 steps begin 5 passes: mu = 2 sqrt(5) / z.
+    const plan = planPrivateTraining({ ...shuffled, target: undefined, noiseMultiplier: 3, delta: 1e-5 });
+    expect(plan.epsilon.upper).toBeCloseTo(gaussianEpsilon(3 / (2 * Math.sqrt(5)), 1e-5), 10);
+    expect(plan).toMatchObject({ accountant: "gaussian", expectedBatchSize: 64, publicCohortSize: 600 });
+    // The first step of a pass pays for the whole pass.
+    expect(spent(plan, 1)).toEqual(spent(plan, 10));
+    expect(spent(plan, 11).upper).toBeGreaterThan(spent(plan, 10).upper);
+    expect(spent(plan, 45)).toEqual(plan.epsilon);
+    expect(parsePlan(JSON.stringify(plan))).toEqual(plan);
+    // An order that nobody may rely on hides nobody: far more than Poisson sampling of the same size.
+    const poisson = planPrivateTraining({ ...shuffled, sampling: { kind: "poisson", probability: 64 / 600 } });
+    expect(planPrivateTraining(shuffled).noiseMultiplier).toBeGreaterThan(poisson.noiseMultiplier);
+  });
+
+  it.each<[string, Partial<PlanOptions>, string]>([
+    [
+      "a batch size that is not whole",
+      { sampling: { kind: "shuffle", batchSize: 1.5, cohortSize: 10 } },
+      "LG-PRIVACY-001",
+    ],
+    ["no cohort size", { sampling: { kind: "shuffle", batchSize: 64 } }, "LG-PRIVACY-001"],
+    ["two batch sizes", { expectedBatchSize: 32 }, "LG-PRIVACY-005"],
+    ["two cohort sizes", { publicCohortSize: 599 }, "LG-PRIVACY-005"],
+  ])("refuses shuffled batches with %s", (_, change, code) => {
+    expect(() => planPrivateTraining({ ...shuffled, ...change })).toThrow(withCode(code));
+  });
+});
+
+describe("the clipping of a plan", () => {
+  it("isCompletedWithThePublishedNumbers", () => {
+    const of = (clipping: PlanOptions["clipping"]) =>
+      planPrivateTraining({ ...options, publicCohortSize: 900, clipping }).clipping;
+    expect(of({ kind: "per-layer", norm: 2 })).toEqual({ kind: "per-layer", norm: 2 });
+    // arXiv 2206.07136: gamma 0.01.
+    expect(of({ kind: "automatic", norm: 1 })).toEqual({ kind: "automatic", norm: 1, gamma: 0.01 });
+    // arXiv 1905.03871: quantile 0.5, rate 0.2; the count noise is a twentieth of the batch of 100, or 2.5 z.
+    const { noiseMultiplier } = planPrivateTraining(options);
+    const countNoise = Math.max(5, 2.5 * noiseMultiplier);
+    expect(of({ kind: "adaptive", norm: 1 })).toEqual({
+      kind: "adaptive",
+      norm: 1,
+      quantile: 0.5,
+      rate: 0.2,
+      countNoise,
+    });
+  });
+
+  it("costsTheSame_whateverItsKind", () => {
+    // The noise multiplier is that of everything a step releases, so the accountant never asks for the clipping.
+    const costs = clippingKinds.map(
+      (kind) => planPrivateTraining({ ...options, publicCohortSize: 900, clipping: { kind, norm: 1 } }).epsilon,
+    );
+    for (const cost of costs) expect(cost).toEqual(costs[0]);
+  });
+
+  it("survivesJson_andIsRefusedWhereACountWouldCostMoreThanTheWholeStep", () => {
+    for (const kind of clippingKinds) {
+      const plan = planPrivateTraining({ ...options, publicCohortSize: 900, clipping: { kind, norm: 1 } });
+      expect(parsePlan(JSON.stringify(plan))).toEqual(plan);
+    }
+    const adaptive = planPrivateTraining({
+      ...options,
+      publicCohortSize: 900,
+      clipping: { kind: "adaptive", norm: 1 },
+    });
+    const countNoise = 0.5 * adaptive.noiseMultiplier;
+    const edited = { ...adaptive, clipping: { ...adaptive.clipping, countNoise } };
+    expect(() => parsePlan(edited)).toThrow(withCode("LG-PRIVACY-005"));
+    expect(() => planPrivateTraining({ ...options, clipping: { kind: "adaptive", norm: 1 } })).toThrow(
+      withCode("LG-PRIVACY-001"),
+    );
+  });
+});
+
 describe("expectedBatchSize", () => {
   it("followsFromThePublicCohortSize_orGivesTheProbability", () => {
     expect(planPrivateTraining({ ...options, publicCohortSize: 579 }).expectedBatchSize).toBeCloseTo(579 / 9, 12);
@@ -79,7 +179,7 @@ describe("expectedBatchSize", () => {
       expectedBatchSize: 64,
       publicCohortSize: 576,
     });
-    expect(plan.sampling.probability).toBeCloseTo(1 / 9, 15);
+    expect(expectedShare(plan.sampling)).toBeCloseTo(1 / 9, 15);
     expect(expectedBatchSize(plan)).toBe(64);
     expect(expectedBatchSize(plan, 576)).toBeCloseTo(64, 12);
   });

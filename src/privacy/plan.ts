@@ -10,6 +10,8 @@ import {
   requireParameter,
 } from "./accountant.ts";
 import { calibrateNoise, checkTarget, type PrivacyTarget } from "./calibration.ts";
+import { checkClipping, type Clipping, type ClippingOptions, clippingSchema, completeClipping } from "./clipping.ts";
+import { expectedShare, type Sampling, samplingEvent, samplingSchema } from "./sampling.ts";
 
 /** What privacy protects: everything of a patient, or each image by itself. */
 export type Unit = "patient" | "image";
@@ -22,12 +24,15 @@ export interface DpPlan {
   readonly version: 1;
   readonly unit: Unit;
   readonly relation: Relation;
-  /** Every unit joins each step's batch independently with this probability. */
-  readonly sampling: { readonly kind: "poisson"; readonly probability: number };
-  /** A unit's whole gradient is scaled to at most this Euclidean norm. */
-  readonly clipping: { readonly kind: "flat"; readonly norm: number };
+  /** How units come into the batch of each step. */
+  readonly sampling: Sampling;
+  /** How a unit's gradient is bounded. */
+  readonly clipping: Clipping;
   readonly steps: number;
-  /** Standard deviation of the noise on the clipped sum, divided by the clipping norm. */
+  /**
+   * Standard deviation of the noise on the clipped sum, divided by the most that one unit adds to it; where a noisy count
+   * is released beside the sum, that of both together.
+   */
   readonly noiseMultiplier: number;
   readonly delta: number;
   /** What the whole run costs at `delta`. */
@@ -46,6 +51,18 @@ export interface DpPlan {
   readonly insecureSeed: boolean;
 }
 
+/** What a caller says of the sampling; numbers that follow from expectedBatchSize and publicCohortSize may be left out. */
+export type SamplingOptions =
+  | { readonly kind: "poisson"; readonly probability?: number }
+  | {
+      readonly kind: "truncated-poisson";
+      readonly probability?: number;
+      readonly cap: number;
+      readonly cohortSize?: number;
+    }
+  | { readonly kind: "full" }
+  | { readonly kind: "shuffle"; readonly batchSize?: number; readonly cohortSize?: number };
+
 export interface PlanOptions {
   /** Epsilon and delta to stay within; the noise is calibrated to it. Give this, or noiseMultiplier and delta. */
   readonly target?: PrivacyTarget;
@@ -53,9 +70,9 @@ export interface PlanOptions {
   readonly delta?: number;
   readonly unit?: Unit;
   readonly relation?: Relation;
-  /** The probability may be left out where expectedBatchSize and publicCohortSize give it. */
-  readonly sampling?: { readonly kind: "poisson"; readonly probability?: number };
-  readonly clipping: { readonly kind: "flat"; readonly norm: number };
+  /** Numbers may be left out where expectedBatchSize and publicCohortSize give them. */
+  readonly sampling?: SamplingOptions;
+  readonly clipping: ClippingOptions;
   readonly steps: number;
   /** By default "gaussian" (exact) when every unit takes part in every step, otherwise "rdp". */
   readonly accountant?: "rdp" | "gaussian";
@@ -74,31 +91,97 @@ const contradiction = (message: string, hint: string): LeadglassError =>
 
 const agree = (a: number, b: number): boolean => Math.abs(a - b) <= AGREEMENT * Math.max(Math.abs(a), Math.abs(b));
 
-/** Completes the three public numbers of which any two give the third. */
-function publicNumbers({ sampling, expectedBatchSize, publicCohortSize }: PlanOptions) {
+/** Completes the three public numbers of which any two give the third, and the sampling from them. */
+function publicNumbers(
+  given: SamplingOptions,
+  { expectedBatchSize, publicCohortSize }: Pick<PlanOptions, "expectedBatchSize" | "publicCohortSize">,
+): { sampling: Sampling; expectedBatchSize: number | null; publicCohortSize: number | null } {
   const positive = (name: string, value: number | undefined): void =>
     requireParameter(WHERE, name, value, value === undefined || (value > 0 && value < Infinity), "a positive number");
   positive("expectedBatchSize", expectedBatchSize);
   positive("publicCohortSize", publicCohortSize);
+  const known = <T>(name: string, value: T | undefined, hint: string): T => {
+    if (value !== undefined) return value;
+    throw new LeadglassError("LG-PRIVACY-001", `${WHERE}: ${name} is nothing; expected a number`, { hint });
+  };
+  /** A number of the sampling that a public number states too. */
+  const same = (name: string, own: number, stated: number | undefined): void => {
+    if (stated !== undefined && !agree(own, stated))
+      throw contradiction(`the sampling has ${name} ${own}, and ${stated} was stated`, "leave one of the two out");
+  };
   const derived =
     expectedBatchSize !== undefined && publicCohortSize !== undefined
       ? expectedBatchSize / publicCohortSize
       : undefined;
-  const probability = sampling?.probability ?? derived;
-  if (probability === undefined)
-    throw new LeadglassError("LG-PRIVACY-001", `${WHERE}: samplingProbability is nothing; expected a number`, {
-      hint: "give sampling.probability, or expectedBatchSize and publicCohortSize",
-    });
-  if (derived !== undefined && !agree(derived, probability))
-    throw contradiction(
-      `expectedBatchSize / publicCohortSize is ${derived} but the sampling probability is ${probability}`,
-      "leave one of the three out",
-    );
-  return {
-    probability,
-    expectedBatchSize: expectedBatchSize ?? (publicCohortSize === undefined ? null : probability * publicCohortSize),
-    publicCohortSize: publicCohortSize ?? null,
+  /** Of a sampling with a probability. */
+  const numbers = (probability: number) => {
+    if (derived !== undefined && !agree(derived, probability))
+      throw contradiction(
+        `expectedBatchSize / publicCohortSize is ${derived} but the sampling probability is ${probability}`,
+        "leave one of the three out",
+      );
+    return {
+      expectedBatchSize: expectedBatchSize ?? (publicCohortSize === undefined ? null : probability * publicCohortSize),
+      publicCohortSize: publicCohortSize ?? null,
+    };
   };
+  const whole = (name: string, value: number): void =>
+    requireParameter(WHERE, name, value, Number.isSafeInteger(value) && value >= 1, "a whole number of at least 1");
+  const probabilityHint = "give sampling.probability, or expectedBatchSize and publicCohortSize";
+  switch (given.kind) {
+    case "full":
+      return {
+        sampling: { kind: "full", probability: 1 },
+        ...numbers(1),
+        ...(publicCohortSize === undefined && expectedBatchSize !== undefined
+          ? { publicCohortSize: expectedBatchSize }
+          : {}),
+      };
+    case "poisson": {
+      const probability = known("samplingProbability", given.probability ?? derived, probabilityHint);
+      return { sampling: { kind: "poisson", probability }, ...numbers(probability) };
+    }
+    case "truncated-poisson": {
+      const { cap } = given;
+      const probability = known("samplingProbability", given.probability ?? derived, probabilityHint);
+      const cohortSize = known(
+        "cohortSize",
+        given.cohortSize ?? publicCohortSize,
+        "give sampling.cohortSize or publicCohortSize: what a cap costs depends on it",
+      );
+      whole("cap", cap);
+      whole("cohortSize", cohortSize);
+      same("cohort size", cohortSize, publicCohortSize);
+      return {
+        sampling: { kind: "truncated-poisson", probability, cap, cohortSize },
+        ...numbers(probability),
+        expectedBatchSize: expectedBatchSize ?? probability * cohortSize,
+        publicCohortSize: cohortSize,
+      };
+    }
+    case "shuffle": {
+      const batchSize = known("batchSize", given.batchSize ?? expectedBatchSize, "give sampling.batchSize");
+      const cohortSize = known("cohortSize", given.cohortSize ?? publicCohortSize, "give sampling.cohortSize");
+      whole("batchSize", batchSize);
+      whole("cohortSize", cohortSize);
+      same("batch size", batchSize, expectedBatchSize);
+      same("cohort size", cohortSize, publicCohortSize);
+      return {
+        sampling: { kind: "shuffle", batchSize, cohortSize },
+        expectedBatchSize: batchSize,
+        publicCohortSize: cohortSize,
+      };
+    }
+  }
+}
+
+/** Throws LG-PRIVACY-005 for shuffled batches under a relation in which they cannot be accounted. */
+function checkRelation(sampling: Sampling, relation: Relation): void {
+  if (sampling.kind === "shuffle" && relation === "add-or-remove-one")
+    throw contradiction(
+      "shuffled batches are not private for a unit added or removed: it would move every other unit of a pass to another batch",
+      "use poisson sampling; or the relation replace-one, under which each pass is accounted as a release without sampling",
+    );
 }
 
 /**
@@ -107,37 +190,34 @@ function publicNumbers({ sampling, expectedBatchSize, publicCohortSize }: PlanOp
  * Throws LG-PRIVACY-001 for impossible parameters, -003 where no noise meets the target, -005 for contradictions.
  */
 export function planPrivateTraining(options: PlanOptions): DpPlan {
-  const { target, unit = "patient", relation = "add-or-remove-one", clipping, steps, insecureSeed = false } = options;
-  const { probability, ...divisor } = publicNumbers(options);
-  const accountant = options.accountant ?? (probability === 1 ? "gaussian" : "rdp");
-  requireParameter(
-    WHERE,
-    "clipNorm",
-    clipping.norm,
-    clipping.norm > 0 && clipping.norm < Infinity,
-    "a positive number",
-  );
+  const { target, unit = "patient", relation = "add-or-remove-one", steps, insecureSeed = false } = options;
+  const { sampling, ...divisor } = publicNumbers(options.sampling ?? { kind: "poisson" }, options);
+  checkRelation(sampling, relation);
   requireParameter(WHERE, "steps", steps, Number.isSafeInteger(steps) && steps >= 1, "a whole number of at least 1");
   if (target) checkTarget(WHERE, target);
   if (target && (options.noiseMultiplier !== undefined || options.delta !== undefined))
     throw contradiction("both a target and a noise multiplier or delta were given", "give the target alone");
   const delta = target?.delta ?? options.delta ?? NaN;
   checkDelta(WHERE, delta);
+  const event = samplingEvent(sampling, 1, steps);
+  const accountant =
+    options.accountant ?? (event.kind === "poisson-gaussian" && event.samplingProbability === 1 ? "gaussian" : "rdp");
   const noiseMultiplier = target
     ? calibrateNoise({
         target,
-        samplingProbability: probability,
-        steps,
+        samplingProbability: event.samplingProbability,
+        steps: event.steps,
         relation,
         accountant: accountantNamed(accountant),
       })
     : (options.noiseMultiplier ?? NaN);
+  checkEvent(WHERE, samplingEvent(sampling, noiseMultiplier, steps));
   const plan = {
     version: 1 as const,
     unit,
     relation,
-    sampling: { kind: "poisson" as const, probability },
-    clipping: { kind: "flat" as const, norm: clipping.norm },
+    sampling,
+    clipping: completeClipping(options.clipping, noiseMultiplier, divisor.expectedBatchSize),
     steps,
     noiseMultiplier,
     delta,
@@ -146,18 +226,12 @@ export function planPrivateTraining(options: PlanOptions): DpPlan {
     ...divisor,
     insecureSeed,
   };
-  checkEvent(WHERE, eventOf(plan, steps));
   return { ...plan, epsilon: accountantNamed(accountant).epsilon([eventOf(plan, steps)], delta, relation) };
 }
 
 /** What the first `steps` steps of a plan are to an accountant. */
 export function eventOf(plan: Pick<DpPlan, "sampling" | "noiseMultiplier">, steps: number): Event {
-  return {
-    kind: "poisson-gaussian",
-    samplingProbability: plan.sampling.probability,
-    noiseMultiplier: plan.noiseMultiplier,
-    steps,
-  };
+  return samplingEvent(plan.sampling, plan.noiseMultiplier, steps);
 }
 
 /**
@@ -198,7 +272,7 @@ export function expectedBatchSize(plan: DpPlan, publicCohortSize?: number): numb
     publicCohortSize > 0 && publicCohortSize < Infinity,
     "a positive number",
   );
-  const computed = plan.sampling.probability * publicCohortSize;
+  const computed = expectedShare(plan.sampling) * publicCohortSize;
   if (stated !== null && !agree(stated, computed))
     throw contradiction(
       `expected batch size ${stated} in the plan, ${computed} from the cohort size given`,
@@ -213,8 +287,8 @@ export const planSchema = z.strictObject({
   version: z.literal(1),
   unit: z.enum(["patient", "image"]),
   relation: z.enum(["add-or-remove-one", "replace-one"]),
-  sampling: z.strictObject({ kind: z.literal("poisson"), probability: positive }),
-  clipping: z.strictObject({ kind: z.literal("flat"), norm: positive }),
+  sampling: samplingSchema,
+  clipping: clippingSchema,
   steps: z.int().positive(),
   noiseMultiplier: positive,
   delta: positive,
@@ -246,10 +320,9 @@ export function parsePlan(json: unknown): DpPlan {
   const plan: DpPlan = parsed.data;
   checkDelta(WHERE, plan.delta);
   checkEvent(WHERE, eventOf(plan, plan.steps));
-  publicNumbers({
-    sampling: plan.sampling,
-    clipping: plan.clipping,
-    steps: plan.steps,
+  checkRelation(plan.sampling, plan.relation);
+  checkClipping(plan.clipping, plan.noiseMultiplier);
+  publicNumbers(plan.sampling, {
     expectedBatchSize: plan.expectedBatchSize ?? undefined,
     publicCohortSize: plan.publicCohortSize ?? undefined,
   });

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type RandomSource, secureRandom, seededRandom } from "../math/random.ts";
 import { planPrivateTraining } from "./plan.ts";
-import { poissonSample, sampleUnits } from "./sampling.ts";
+import type { DpPlan } from "./plan.ts";
+import { poissonSample, sampleUnits, type Sampling, shuffledBatch } from "./sampling.ts";
 
 describe("poissonSample", () => {
   it("sizesAreBinomialAndEveryUnitIsEquallyLikely [false alarms: 102 checks of 1.1e-9]", () => {
@@ -95,5 +96,69 @@ describe("sampleUnits", () => {
       expect.objectContaining({ code: "LG-PRIVACY-007", exitCode: 4 }),
     );
     expect(sampleUnits(plan, 10, secureRandom()).length).toBeLessThanOrEqual(10);
+  });
+
+  const planWith = (sampling: Sampling): DpPlan => ({
+    ...planPrivateTraining({ ...options, insecureSeed: true }),
+    sampling,
+  });
+
+  it("full_isEveryUnit", () => {
+    expect([...sampleUnits(planWith({ kind: "full", probability: 1 }), 5, seededRandom(1))]).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it("truncation_keepsAUniformPartOfTheCap, and nothing else changes [false alarms: 101 checks of 1.1e-9]", () => {
+    const [n, q, cap, draws] = [100, 0.3, 27, 20_000];
+    const source = secureRandom();
+    const plan = planWith({ kind: "truncated-poisson", probability: q, cap, cohortSize: n });
+    const joined = new Float64Array(n);
+    let total = 0;
+    for (let draw = 0; draw < draws; draw++) {
+      const sample = sampleUnits(plan, n, source);
+      const ordered = sample.every((unit, i) => i === 0 || unit > sample[i - 1]!);
+      if (sample.length > cap || !ordered) throw new RangeError("a sample is too large or out of order");
+      total += sample.length;
+      for (const unit of sample) joined[unit]!++;
+    }
+    // E min(X, 27) and its variance for X ~ Binomial(100, 0.3), by summing the probabilities.
+    let [mean, square] = [0, 0];
+    let probability = (1 - q) ** n;
+    for (let k = 0; k <= n; k++) {
+      mean += probability * Math.min(k, cap);
+      square += probability * Math.min(k, cap) ** 2;
+      probability *= (((n - k) / (k + 1)) * q) / (1 - q);
+    }
+    // |z| > 6.1 has probability 1.1e-9.
+    expect(Math.abs(total / draws - mean) / Math.sqrt((square - mean * mean) / draws)).toBeLessThan(6.1);
+    const share = mean / n;
+    for (const count of joined)
+      expect(Math.abs(count - draws * share) / Math.sqrt(draws * share * (1 - share))).toBeLessThan(6.1);
+    const roomy = planWith({ kind: "truncated-poisson", probability: q, cap: n, cohortSize: n });
+    expect(sampleUnits(roomy, n, seededRandom(3))).toEqual(poissonSample(n, q, seededRandom(3)));
+  });
+
+  it("shuffledBatches_holdEveryUnitOnceAPass_inANewOrderEachTime", () => {
+    const plan = planWith({ kind: "shuffle", batchSize: 4, cohortSize: 10 });
+    const pass = (first: number): number[] =>
+      [0, 1, 2].flatMap((i) => [...sampleUnits(plan, 10, seededRandom(1), { step: first + i, orderSeed: "order" })]);
+    const all = Array.from({ length: 10 }, (_, i) => i);
+    expect(pass(0).toSorted((a, b) => a - b)).toEqual(all);
+    expect(pass(3).toSorted((a, b) => a - b)).toEqual(all);
+    expect(pass(3)).not.toEqual(pass(0));
+    expect([0, 1, 2].map((step) => shuffledBatch(10, 4, "order", step).length)).toEqual([4, 4, 2]);
+  });
+
+  it("aCohortThatIsNotThePlans_isRefused_whereItsSizeDecidesTheCost", () => {
+    const truncated = planWith({ kind: "truncated-poisson", probability: 0.1, cap: 5, cohortSize: 10 });
+    const shuffled = planWith({ kind: "shuffle", batchSize: 4, cohortSize: 10 });
+    for (const [plan, n] of [
+      [truncated, 11],
+      [shuffled, 11],
+      [shuffled, 9],
+    ] as const)
+      expect(() => sampleUnits(plan, n, seededRandom(1))).toThrow(
+        expect.objectContaining({ code: "LG-PRIVACY-005", exitCode: 4 }),
+      );
+    expect(sampleUnits(truncated, 9, seededRandom(1)).length).toBeLessThanOrEqual(5);
   });
 });

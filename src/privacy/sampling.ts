@@ -1,7 +1,76 @@
+import { z } from "zod";
 import { LeadglassError } from "../errors.ts";
-import type { RandomSource } from "../math/random.ts";
-import { requireParameter } from "./accountant.ts";
+import { type RandomSource, seededRandom, shuffle } from "../math/random.ts";
+import { type PoissonGaussianEvent, requireParameter, type TruncatedPoissonGaussianEvent } from "./events.ts";
 import type { DpPlan } from "./plan.ts";
+
+/** How units come into the batch of a step. What each kind is to an accountant stands in {@link samplingEvent}. */
+export type Sampling =
+  /** Every unit joins each step's batch independently with this probability. */
+  | { readonly kind: "poisson"; readonly probability: number }
+  /**
+   * As Poisson, but of a draw beyond `cap` only a uniformly random part of `cap` units is kept. `cohortSize` is public and
+   * at least the number of units: how often the cap is met depends on it.
+   */
+  | {
+      readonly kind: "truncated-poisson";
+      readonly probability: number;
+      readonly cap: number;
+      readonly cohortSize: number;
+    }
+  /** Every unit in every step. */
+  | { readonly kind: "full"; readonly probability: 1 }
+  /** In every pass a new random order, cut into batches: each unit takes part exactly once a pass. */
+  | { readonly kind: "shuffle"; readonly batchSize: number; readonly cohortSize: number };
+
+export const samplingKinds = ["poisson", "truncated-poisson", "full", "shuffle"] as const;
+
+const positive = z.number().positive();
+export const samplingSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("poisson"), probability: positive }),
+  z.strictObject({
+    kind: z.literal("truncated-poisson"),
+    probability: positive,
+    cap: z.int().positive(),
+    cohortSize: z.int().positive(),
+  }),
+  z.strictObject({ kind: z.literal("full"), probability: z.literal(1) }),
+  z.strictObject({ kind: z.literal("shuffle"), batchSize: z.int().positive(), cohortSize: z.int().positive() }),
+]);
+
+/** The share of all units that a step has on average; public. Not a probability that an accountant may use. */
+export function expectedShare(sampling: Sampling): number {
+  return sampling.kind === "shuffle" ? Math.min(1, sampling.batchSize / sampling.cohortSize) : sampling.probability;
+}
+
+/**
+ * What `steps` steps of a sampling are to an accountant. Shuffled batches are no amplification by sampling: who knows or
+ * guesses the order knows whose batch is whose. Under replacement one unit changes one batch of a pass by up to twice the
+ * clipping norm, and the other batches not at all, so a pass begun is one plain Gaussian release.
+ */
+export function samplingEvent(
+  sampling: Sampling,
+  noiseMultiplier: number,
+  steps: number,
+): PoissonGaussianEvent | TruncatedPoissonGaussianEvent {
+  switch (sampling.kind) {
+    case "poisson":
+    case "full":
+      return { kind: "poisson-gaussian", samplingProbability: sampling.probability, noiseMultiplier, steps };
+    case "truncated-poisson": {
+      const { probability: samplingProbability, cap: batchCap, cohortSize } = sampling;
+      return { kind: "truncated-poisson-gaussian", samplingProbability, noiseMultiplier, steps, cohortSize, batchCap };
+    }
+    case "shuffle": {
+      const passes = Math.ceil(steps / stepsOfPass(sampling));
+      return { kind: "poisson-gaussian", samplingProbability: 1, noiseMultiplier, steps: passes };
+    }
+  }
+}
+
+/** Batches of one pass over shuffled units. */
+const stepsOfPass = ({ batchSize, cohortSize }: Extract<Sampling, { kind: "shuffle" }>): number =>
+  Math.ceil(cohortSize / batchSize);
 
 const TWO_32 = 4294967296;
 
@@ -39,12 +108,61 @@ export function poissonSample(n: number, q: number, source: RandomSource): Uint3
 }
 
 /**
- * Draws the units of one training step as the plan says. `unitCount` is the true number of units; it stays inside.
- * Throws LG-PRIVACY-007 when the source is not cryptographic and the plan is not marked insecureSeed.
+ * The batch of step `step`, counted from 0, of units 0..n-1 that are put in a new random order for every pass. The last
+ * batch of a pass may be smaller. The order comes from a seed, because every step of a pass must see the same one, and
+ * because no privacy rests on it.
  */
-export function sampleUnits(plan: DpPlan, unitCount: number, source: RandomSource): Uint32Array<ArrayBuffer> {
+export function shuffledBatch(n: number, batchSize: number, seed: string, step: number): number[] {
+  const perPass = Math.max(1, Math.ceil(n / batchSize));
+  const [pass, position] = [Math.floor(step / perPass), step % perPass];
+  const order = shuffle([...Array(n).keys()], seededRandom(seed, "order", pass));
+  return order.slice(position * batchSize, (position + 1) * batchSize);
+}
+
+/** A uniformly random part of `cap` units where there are more, in ascending order. */
+function truncated(units: Uint32Array<ArrayBuffer>, cap: number, source: RandomSource): Uint32Array<ArrayBuffer> {
+  if (units.length <= cap) return units;
+  for (let i = 0; i < cap; i++) {
+    const j = i + source.integer(units.length - i);
+    [units[i], units[j]] = [units[j]!, units[i]!];
+  }
+  return units.slice(0, cap).sort();
+}
+
+/**
+ * Draws the units of one training step as the plan says. `unitCount` is the true number of units; it stays inside. The
+ * step, from 0, and the order's seed are read by shuffled batches alone.
+ * Throws LG-PRIVACY-007 when the source is not cryptographic and the plan is not marked insecureSeed, and LG-PRIVACY-005
+ * where the plan's cohort size, on which its cost depends, is not that of the cohort.
+ */
+export function sampleUnits(
+  plan: DpPlan,
+  unitCount: number,
+  source: RandomSource,
+  { step, orderSeed }: { readonly step: number; readonly orderSeed: string } = { step: 0, orderSeed: "" },
+): Uint32Array<ArrayBuffer> {
   requireSecure(plan, source, "sampling");
-  return poissonSample(unitCount, plan.sampling.probability, source);
+  const { sampling } = plan;
+  const refuseCount = (expected: string): LeadglassError =>
+    new LeadglassError(
+      "LG-PRIVACY-005",
+      `sampling: the cohort's number of units is not ${expected}, as the plan says`,
+      {
+        hint: "plan for the cohort that is trained on",
+      },
+    );
+  switch (sampling.kind) {
+    case "full":
+      return Uint32Array.from({ length: unitCount }, (_, i) => i);
+    case "poisson":
+      return poissonSample(unitCount, sampling.probability, source);
+    case "truncated-poisson":
+      if (unitCount > sampling.cohortSize) throw refuseCount(`at most ${sampling.cohortSize}`);
+      return truncated(poissonSample(unitCount, sampling.probability, source), sampling.cap, source);
+    case "shuffle":
+      if (unitCount !== sampling.cohortSize) throw refuseCount(String(sampling.cohortSize));
+      return Uint32Array.from(shuffledBatch(unitCount, sampling.batchSize, orderSeed, step));
+  }
 }
 
 /** Throws LG-PRIVACY-007 unless the source is cryptographic or the plan says openly that it is not. */

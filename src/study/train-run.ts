@@ -7,7 +7,7 @@ import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evalu
 import { sizeOf } from "../graph/index.ts";
 import { seededRandom } from "../math/random.ts";
 import { initialParameters, parameterCount, type Model } from "../nn/index.ts";
-import type { LedgerBody } from "../privacy/index.ts";
+import { expectedShare, type LedgerBody } from "../privacy/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "../training/checkpoint.ts";
 import { startTeam } from "../training/engines.ts";
@@ -197,7 +197,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     : null;
   const seconds = (performance.now() - started) / 1000;
   const plan = settings.batches.kind === "private" ? settings.batches.plan : null;
-  const epochs = plan ? plan.steps * plan.sampling.probability : chosen.epochs;
+  const epochs = plan ? plan.steps * expectedShare(plan.sampling) : chosen.epochs;
   const report: TrainReport = {
     run: request.out,
     model: run.architecture,

@@ -3,7 +3,7 @@ import { gather, input, mul, reshape, sizeOf, type Input, type Value } from "../
 import type { RandomSource } from "../math/random.ts";
 import { zeros } from "../nn/initialisers.ts";
 import type { Model } from "../nn/model.ts";
-import type { DpPlan } from "../privacy/index.ts";
+import { expectedShare, type DpPlan } from "../privacy/index.ts";
 import type { TrainingData } from "./data.ts";
 
 /**
@@ -112,7 +112,7 @@ export function plantCanaries(
  * @param sums the noisy sum of the step at the canaries' places.
  */
 export function scoreCanaries(scores: Float64Array, sums: Float32Array, plan: DpPlan): void {
-  const { probability } = plan.sampling;
+  const probability = expectedShare(plan.sampling);
   const precision = 1 / plan.noiseMultiplier ** 2;
   const [drawn, notDrawn] = [Math.log(probability), Math.log1p(-probability)];
   for (let k = 0; k < scores.length; k++) {

@@ -17,7 +17,7 @@ export interface Mechanism {
   readonly delta: number;
   readonly steps: number;
   readonly noiseMultiplier: number;
-  readonly sampling: { readonly probability: number };
+  readonly sampling: { readonly kind?: string; readonly probability?: number };
   readonly relation: string;
 }
 
