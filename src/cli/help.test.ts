@@ -78,9 +78,11 @@ describe("help says what a command does, its options, and an example", () => {
       Usage: leadglass cohort check DIR [options]
 
       Options:
-        --show-names  name files in messages; a file name may hold a record number
-        --json        print one JSON document and nothing else on standard output
-        --help        print this help
+        --against OTHER  also look for patients that are in this other cohort, by name and by nearly
+                         identical images
+        --show-names     name files in messages; a file name may hold a record number
+        --json           print one JSON document and nothing else on standard output
+        --help           print this help
 
       Exits with 3 where something keeps the cohort from being used. Small counts identify people: keep
       the output.

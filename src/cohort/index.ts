@@ -8,6 +8,7 @@ export { openImages } from "./images.ts";
 export type { ImageStore, ImageStoreOptions } from "./images.ts";
 export { checkCohort } from "./check.ts";
 export type { CheckCount, CheckOptions, CohortCheck } from "./check.ts";
+export { cohortOverlap, type CohortOverlap } from "./overlap.ts";
 export { problemError } from "./problems.ts";
 export type { Problem } from "./problems.ts";
 export { ageBand, ageColumn, ageYearsOf, sexColumn, sexOf } from "./demographics.ts";
