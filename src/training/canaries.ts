@@ -111,7 +111,7 @@ export function plantCanaries(
  * steps it is the best score there is (Neyman and Pearson) for whoever knows the plan and sees every step.
  * @param sums the noisy sum of the step at the canaries' places.
  */
-export function scoreCanaries(scores: Float64Array, sums: Float32Array, plan: DpPlan): void {
+export function scoreCanaries(scores: Float32Array | Float64Array, sums: Float32Array, plan: DpPlan): void {
   const probability = expectedShare(plan.sampling);
   const precision = 1 / plan.noiseMultiplier ** 2;
   const [drawn, notDrawn] = [Math.log(probability), Math.log1p(-probability)];
