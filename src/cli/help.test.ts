@@ -2,6 +2,7 @@ import { runCommand, type CommandDef } from "citty";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { HelpWanted } from "./command.ts";
 import { accountantEpsilon, accountantNoise } from "./commands/accountant-epsilon.ts";
+import { accountantMeaning } from "./commands/accountant-meaning.ts";
 import { cohortCheck } from "./commands/cohort-check.ts";
 import { cohortMake } from "./commands/cohort-make.ts";
 import { demo } from "./commands/demo.ts";
@@ -228,6 +229,39 @@ describe("help says what a command does, its options, and an example", () => {
 
       Example:
         leadglass accountant epsilon --sampling-probability 0.01 --noise-multiplier 1 --steps 1000 --delta 1e-5
+      "
+    `);
+  });
+
+  it("accountant meaning", async () => {
+    expect(await helpOf(accountantMeaning)).toMatchInlineSnapshot(`
+      "What a guarantee means in an attacker's terms: the most he can reach who holds the model, knows the
+      method, and knows everybody else's data.
+
+      Usage: leadglass accountant meaning [options]
+
+      Options:
+        --epsilon E                    the guarantee, with --delta
+        --delta D                      the delta of the guarantee
+        --noise-multiplier S           instead of --epsilon: the noise, divided by the most one unit adds
+        --sampling-probability Q       probability with which a unit joins a step
+        --steps T                      how many steps
+        --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
+                                       (add-remove unless given)
+        --share P                      share of members among those whom the attacker tests (0.1 unless
+                                       given)
+        --images-per-patient K         the plan protects single images, and a patient has up to K: say
+                                       what that is for a patient
+        --json                         print one JSON document and nothing else on standard output
+        --help                         print this help
+
+      With --sampling-probability and --steps the figures are those of the plan itself. With --epsilon and
+      --delta alone they are those of the worst mechanism that keeps them, which can be much more.
+
+      Examples:
+        leadglass accountant meaning --epsilon 8 --delta 1e-4
+        leadglass accountant meaning --epsilon 8 --delta 1e-4 --sampling-probability 1 --steps 100
+        leadglass accountant meaning --noise-multiplier 5 --sampling-probability 0.1 --steps 400 --delta 1e-4 --images-per-patient 4
       "
     `);
   });

@@ -58,7 +58,7 @@ export {
   spent,
   type Unit,
 } from "./plan.ts";
-export { rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToEpsilon, type SubsampledGaussian } from "./rdp.ts";
+export { rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToDelta, rdpToEpsilon, type SubsampledGaussian } from "./rdp.ts";
 export {
   expectedShare,
   poissonSample,
@@ -68,3 +68,22 @@ export {
   samplingKinds,
   shuffledBatch,
 } from "./sampling.ts";
+export { patientEpsilon, type PatientCost } from "./patients.ts";
+export {
+  chooseBestOf,
+  type ChoiceOptions,
+  drawRepetitions,
+  rdpOfSearch,
+  type Repetitions,
+  sumOfUnitScores,
+} from "./selection.ts";
+export {
+  attackerTerms,
+  type AttackerTerms,
+  type MembershipBound,
+  type PrivacyProfile,
+  type ReconstructionBound,
+  type TradeOff,
+  tradeOff,
+  worstProfile,
+} from "./tradeoff.ts";

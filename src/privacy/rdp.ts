@@ -108,6 +108,17 @@ export function rdpToEpsilon(
   return best;
 }
 
+/**
+ * The smallest delta that Rényi divergence bounds prove at epsilon: the same theorem as {@link rdpToEpsilon}, solved for
+ * delta, and never more than the bound on total variation.
+ */
+export function rdpToDelta(rdp: ArrayLike<number>, epsilon: number, orders = rdpOrders): number {
+  return orders.reduce((least, order, i) => {
+    const exponent = (order - 1) * (rdp[i]! - epsilon + Math.log1p(-1 / order)) - Math.log(order);
+    return Math.min(least, Math.exp(exponent), Math.sqrt(-Math.expm1(-rdp[i]!)));
+  }, 1);
+}
+
 // Below, "moment" is E (1 + u)^a - 1, which is a sum of positive terms in both computations: nothing cancels, however
 // small q is, and in log space nothing overflows, however small sigma is.
 

@@ -12,6 +12,10 @@ export const accountant = group({
       about: "the noise that meets an epsilon",
       load: () => import("./accountant-epsilon.ts").then((m) => m.accountantNoise),
     },
+    meaning: {
+      about: "what a guarantee means in an attacker's terms",
+      load: () => import("./accountant-meaning.ts").then((m) => m.accountantMeaning),
+    },
   },
   examples: [
     "leadglass accountant epsilon --sampling-probability 0.01 --noise-multiplier 1 --steps 1000 --delta 1e-5",

@@ -1,5 +1,5 @@
 /** What an epsilon means, said so that a physician can judge it. */
-import { normalCdf, normalQuantile } from "../../math/statistics.ts";
+import { type DpPlan, eventOf, privacyProfile, tradeOff } from "../../privacy/index.ts";
 
 /** What an attacker can do at most, against one patient, with the model in hand and everything else known. */
 export interface AttackerBound {
@@ -7,38 +7,21 @@ export interface AttackerBound {
   readonly falsePositiveRate: number;
   /** The largest share of those who were in it that can be caught at that price. */
   readonly truePositiveRate: number;
-  /** True where it is exact for the mechanism, false where it follows from epsilon and delta alone. */
+  /** True where some attack reaches it, false where it is a bound above what any can. */
   readonly exact: boolean;
 }
 
 /** What of a plan decides it. */
-export interface Mechanism {
-  readonly epsilon: { readonly upper: number };
-  readonly delta: number;
-  readonly steps: number;
-  readonly noiseMultiplier: number;
-  readonly sampling: { readonly kind?: string; readonly probability?: number };
-  readonly relation: string;
-}
+export type Mechanism = Pick<DpPlan, "sampling" | "noiseMultiplier" | "steps" | "relation">;
 
 /**
- * The best membership attack at a false-positive rate. Steps that every unit joins amount to one Gaussian release, whose
- * trade-off curve is known (Dong, Roth and Su 2022, Gaussian differential privacy, corollary 3.3); otherwise the curve of
- * (epsilon, delta) holds (Kairouz, Oh and Viswanath 2015, theorem 2.1).
+ * The best membership attack at a false-positive rate, from the plan's own trade-off curve: exact where every unit joins
+ * every step, certified from above otherwise.
  */
 export function attackerBound(plan: Mechanism, falsePositiveRate = 0.01): AttackerBound {
-  if (plan.sampling.probability === 1 && plan.relation === "add-or-remove-one") {
-    const mu = Math.sqrt(plan.steps) / plan.noiseMultiplier;
-    const truePositiveRate = normalCdf(normalQuantile(falsePositiveRate) + mu);
-    return { falsePositiveRate, truePositiveRate, exact: true };
-  }
-  const { upper: epsilon } = plan.epsilon;
-  const truePositiveRate = Math.min(
-    1,
-    Math.exp(epsilon) * falsePositiveRate + plan.delta,
-    1 - Math.exp(-epsilon) * (1 - plan.delta - falsePositiveRate),
-  );
-  return { falsePositiveRate, truePositiveRate, exact: false };
+  const exact = plan.sampling.kind !== "shuffle" && plan.sampling.probability === 1;
+  const missed = tradeOff(privacyProfile([eventOf(plan, plan.steps)], plan.relation))(falsePositiveRate);
+  return { falsePositiveRate, truePositiveRate: 1 - missed, exact };
 }
 
 /** Two digits, and not more certain than 99.5 %. */
