@@ -1,7 +1,7 @@
 import { LeadglassError } from "../errors.ts";
 import { checkDelta, checkEvent, type Event, type Relation } from "./events.ts";
 import { fullBatchNoise, gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
-import { rdpOfPure, rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToEpsilon } from "./rdp.ts";
+import { rdpOfPure, rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToDelta, rdpToEpsilon } from "./rdp.ts";
 
 export {
   checkDelta,
@@ -140,11 +140,7 @@ export function privacyProfile(
       const delta = gaussianDelta(noise, epsilon);
       return { lower: delta, upper: delta };
     }
-    const upper = rdpOrders.reduce(
-      (best, order, i) => Math.min(best, Math.exp((order - 1) * (total[i]! - epsilon))),
-      1,
-    );
-    return { lower: 0, upper };
+    return { lower: 0, upper: rdpToDelta(total, epsilon) };
   };
   return (epsilon) => {
     if (taken.length === 0)

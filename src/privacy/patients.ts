@@ -51,9 +51,13 @@ export function patientEpsilon(
   for (const event of events) {
     checkEvent(WHERE, event);
     if (event.kind !== "poisson-gaussian" || (event.groupSize ?? 1) > 1)
-      throw new LeadglassError("LG-PRIVACY-004", `${WHERE}: an event is not one of single images drawn by Poisson sampling`, {
-        hint: "plan with the patient as the unit: nothing needs to be converted then",
-      });
+      throw new LeadglassError(
+        "LG-PRIVACY-004",
+        `${WHERE}: an event is not one of single images drawn by Poisson sampling`,
+        {
+          hint: "plan with the patient as the unit: nothing needs to be converted then",
+        },
+      );
     if (event.steps > 0) taken.push({ ...event, groupSize: imagesPerPatient });
   }
   const stated = { delta, imagesPerPatient };
