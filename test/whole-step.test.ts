@@ -99,7 +99,7 @@ async function privateStep(engine: Engine, { fixture, loss, modelOf }: Case, uni
   const sgd: OptimiserSettings = { name: "sgd", learningRate };
   const weights = Object.fromEntries(fixture.parameters.map((p) => [p.name, hashedValues(p)]));
   await engine.write(initialState(model.parameters, sgd, { averaging: false }, weights));
-  const clipped = { kind: "clipped", clipNorm } as const;
+  const clipped = { kind: "clipped", clipping: { kind: "flat", norm: clipNorm } } as const;
   await using accumulate = await engine.load(accumulateGraph(model, loss, clipped, { units, views: 1 }));
   await using update = await engine.load(updateGraph(model.parameters, sgd, { noise: true, averaging: false }));
   const [losses, norms]: [number[], number[]] = [[], []];
@@ -112,7 +112,8 @@ async function privateStep(engine: Engine, { fixture, loss, modelOf }: Case, uni
     const unit = hashedValues({ ...fixture.noise, name: `${fixture.noise.prefix}${name}`, shape });
     return [`noise/${name}`, tensor(unit.map((z) => noiseMultiplier * clipNorm * z), ...shape)]; // prettier-ignore
   });
-  const scalars = updateScalars(sgd, { step: 0, learningRate, expectedBatchSize });
+  // The fixture rounds nothing: a grid of 2^-40 is below the last place of every sum.
+  const scalars = updateScalars(sgd, { step: 0, learningRate, expectedBatchSize, grid: 2 ** -40 });
   await update.run({ ...Object.fromEntries(noise), ...scalars });
   const names = model.parameters.flatMap((p) => [p.name, `sum/${p.name}`]);
   const read = await engine.read(names);

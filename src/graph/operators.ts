@@ -34,6 +34,8 @@ export const softsign = unary("Softsign");
 export const softplus = unary("Softplus");
 export const mish = unary("Mish");
 export const floor = unary("Floor");
+/** To the nearest whole number; halves to the even one. */
+export const round = unary("Round");
 export const identity = unary("Identity");
 export const not = unary("Not");
 export const isNaN = unary("IsNaN");

@@ -46,7 +46,7 @@ export {
   verifyLedger,
 } from "./ledger.ts";
 export { type Access, type LedgerBody, type LedgerEntry, type LedgerKind, parseLedger } from "./ledger-entries.ts";
-export { gaussianNoise } from "./noise.ts";
+export { gaussianNoise, noiseScale, type NoiseScale, noisyCount } from "./noise.ts";
 export {
   type DpPlan,
   eventOf,

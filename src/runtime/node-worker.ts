@@ -27,9 +27,14 @@ const toTensor = ({ data, shape }: HostTensor): ort.Tensor => {
   return new ort.Tensor("bool", data, shape);
 };
 
-/** Gives memory back at once; the collector would let buffers of many steps pile up. The data must be ours alone. */
+/**
+ * Wipes memory and gives it back at once: it held images or noise, and the collector would let buffers of many steps pile
+ * up. The data must be ours alone.
+ */
 function release(data: ort.Tensor["data"]): void {
   const { buffer } = data as Float32Array;
+  if (data instanceof BigInt64Array) data.fill(0n);
+  else (data as Float32Array).fill(0);
   if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
 

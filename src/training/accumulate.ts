@@ -6,7 +6,7 @@ import type { Engine, Program } from "../runtime/index.ts";
 import { chooseViews, type RowRequest, type TrainingData } from "./data.ts";
 import type { Loss } from "./losses.ts";
 import { prepareOnce, type PreparedGraph } from "./prepare.ts";
-import { accumulateGraph, type GradientSum } from "./step.ts";
+import { accumulateGraph, clipNormInput, type GradientSum } from "./step.ts";
 import { estimateTileUnits, measureTileUnits } from "./tile.ts";
 
 /** Tiles that an engine should have in a step. */
@@ -41,8 +41,17 @@ export interface AccumulatorOptions {
 export interface Accumulator extends AsyncDisposable {
   /** Units of a tile. */
   readonly units: number;
-  /** Adds the gradients of the given units to the first engine's sums; returns their mean loss, null for none. */
-  readonly sum: (units: readonly number[], step: number, counters: Counters) => Promise<number | null>;
+  /**
+   * Adds the gradients of the given units to the first engine's sums; returns their mean loss, null for none, and the sum of
+   * (1 for a gradient that was not scaled down, 0 for one that was) less one half over the units whose gradient is finite.
+   * `clipNorm` is the norm in force where the clipping is adaptive. All of it is private.
+   */
+  readonly sum: (
+    units: readonly number[],
+    step: number,
+    counters: Counters,
+    clipNorm?: number,
+  ) => Promise<{ readonly loss: number | null; readonly withinLessHalf: number }>;
   /** Gives the first engine's new parameters to the others, prepares what depends on them, and clears all sums. */
   readonly renew: () => Promise<void>;
 }
@@ -92,7 +101,7 @@ export async function startAccumulator(options: AccumulatorOptions): Promise<Acc
         await preparing?.[Symbol.asyncDispose]();
         return program;
       },
-      feedsFor: (candidate) => ({ ...emptyTile(data, candidate, views) }),
+      feedsFor: (candidate) => ({ ...emptyTile(data, candidate, views), ...normFeed(how, undefined) }),
       mostUnits,
       engines: engines.length,
     }));
@@ -109,9 +118,13 @@ export async function startAccumulator(options: AccumulatorOptions): Promise<Acc
     program: Program,
     step: number,
     counters: Counters,
-  ): Promise<number[]> => {
-    const losses: number[] = [];
-    const fill = (c: number): Promise<TileFeeds> => fillTile(data, chunks[c]!, units, views, seed, step);
+    clipNorm: number | undefined,
+  ): Promise<UnitResult[]> => {
+    const results: UnitResult[] = [];
+    const fill = async (c: number): Promise<TileFeeds> => ({
+      ...(await fillTile(data, chunks[c]!, units, views, seed, step)),
+      ...normFeed(how, clipNorm),
+    });
     let next = chunks.length > 0 ? fill(0) : undefined;
     for (let c = 0; c < chunks.length; c++) {
       const feeds = await next!;
@@ -119,25 +132,30 @@ export async function startAccumulator(options: AccumulatorOptions): Promise<Acc
       // The next tile is read and decoded while this one runs.
       next = c + 1 < chunks.length ? fill(c + 1) : undefined;
       next?.catch(() => undefined);
-      losses.push(...(await running));
+      results.push(...(await running));
     }
-    return losses;
+    return results;
   };
 
   return {
     units,
-    sum: async (drawn, step, counters) => {
+    sum: async (drawn, step, counters, clipNorm) => {
       const chunks: (readonly number[])[] = [];
       for (let i = 0; i < drawn.length; i += units) chunks.push(drawn.slice(i, i + units));
       const shares = engines.map((_, e) => chunks.filter((_chunk, c) => c % engines.length === e));
-      const losses = await Promise.all(shares.map((share, e) => runChunks(share, tiles[e]!.program, step, counters)));
+      const results = await Promise.all(
+        shares.map((share, e) => runChunks(share, tiles[e]!.program, step, counters, clipNorm)),
+      );
       for (const [e, helper] of helpers.entries())
         if (shares[e + 1]!.length > 0) {
           const found = await helper.read(sums);
           await adding!.run(Object.fromEntries(names.map((n) => [`more/${n}`, found[`sum/${n}`]!])));
         }
-      const all = losses.flat();
-      return all.length > 0 ? all.reduce((a, b) => a + b, 0) / all.length : null;
+      const all = results.flat();
+      return {
+        loss: all.length > 0 ? all.reduce((total, { loss }) => total + loss, 0) / all.length : null,
+        withinLessHalf: all.reduce((total, { scaledDown }) => total + (scaledDown ? -0.5 : 0.5), 0),
+      };
     },
     renew: async () => {
       // Each engine answers in order, so nothing has to be waited for but what goes from one to another.
@@ -172,6 +190,12 @@ function addingGraph(parameters: Model["parameters"]): Graph {
   return graphOf("add sums", Object.fromEntries(outputs));
 }
 
+/** What is known of one unit after its tile; private. */
+interface UnitResult {
+  readonly loss: number;
+  readonly scaledDown: boolean;
+}
+
 interface FloatTensor {
   readonly data: Float32Array;
   readonly shape: readonly number[];
@@ -185,6 +209,13 @@ interface TileFeeds {
   readonly present: FloatTensor;
   readonly "canary/index"?: { readonly data: BigInt64Array; readonly shape: readonly number[] };
   readonly "canary/scale"?: FloatTensor;
+  readonly [clipNormInput]?: FloatTensor;
+}
+
+/** The norm in force, as adaptive clipping's graph reads it; fed arrays are moved, so it is made anew for each run. */
+function normFeed(how: GradientSum, norm: number | undefined): Pick<TileFeeds, typeof clipNormInput> {
+  if (how.kind !== "clipped" || how.clipping.kind !== "adaptive") return {};
+  return { [clipNormInput]: { data: Float32Array.of(norm ?? how.clipping.norm), shape: [] } };
 }
 
 function emptyTile({ rowShape, outputs, canaries }: TrainingData, units: number, views: number): TileFeeds {
@@ -242,7 +273,7 @@ async function fillTile(
 }
 
 /**
- * Runs one tile and returns the losses of its units. Where a unit's gradient (or, unclipped, its loss) is not finite, the
+ * Runs one tile and returns what is known of its units. Where a unit's gradient (or, unclipped, its loss) is not finite, the
  * sums are put back, the unit is blanked, and the tile is run again: it changes nothing but a counter.
  */
 async function runTile(
@@ -252,7 +283,7 @@ async function runTile(
   count: number,
   how: GradientSum,
   counters: Counters,
-): Promise<number[]> {
+): Promise<UnitResult[]> {
   const excluded = new Set<number>();
   for (let feeds = first; ;) {
     // Moved, not copied: a tile that has to run again is filled again.
@@ -266,8 +297,10 @@ async function runTile(
       const good = [...Array(count).keys()].filter((i) => !excluded.has(i));
       counters.nonFinite += excluded.size;
       counters.seen += good.length;
-      if (how.kind === "clipped") counters.clipped += good.filter((i) => norms![i]! > how.clipNorm).length;
-      return good.map((i) => losses[i]!);
+      const factors = results["factors"]?.data as Float32Array | undefined;
+      const units = good.map((i) => ({ loss: losses[i]!, scaledDown: factors !== undefined && factors[i]! < 1 }));
+      counters.clipped += units.filter((unit) => unit.scaledDown).length;
+      return units;
     }
     await program.undo();
     if (blankStillBad)

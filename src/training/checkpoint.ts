@@ -13,6 +13,8 @@ export interface Checkpoint {
   /** The settings of the run, to be compared with those it is resumed with. */
   readonly settings: string;
   readonly counters: Readonly<Record<string, number>>;
+  /** The clipping norm of the next step, where the clipping is adaptive. */
+  readonly clipNorm?: number;
   /** Parameters, optimiser state and averages. */
   readonly state: Readonly<Record<string, HostTensor>>;
 }

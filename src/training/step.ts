@@ -1,13 +1,48 @@
-import { clipFlat, gradients, unitGradients, type UnitLayout } from "../autodiff/index.ts";
+import {
+  clipAutomatic,
+  clipFlat,
+  clipPerLayer,
+  gradients,
+  unitGradients,
+  type ClippedSums,
+  type UnitGradients,
+  type UnitLayout,
+} from "../autodiff/index.ts";
 import { add, graphOf, input, mul, reduceSum, reshape, type Graph, type Input, type Value } from "../graph/index.ts";
 import { lower } from "../graph/lower.ts";
 import { simplify } from "../graph/simplify.ts";
 import type { Model } from "../nn/model.ts";
+import type { Clipping } from "../privacy/index.ts";
 import { canaryTerm } from "./canaries.ts";
 import { rowLosses, type Loss } from "./losses.ts";
 
 /** How the gradients of units are summed: as they are, or each clipped first. */
-export type GradientSum = { readonly kind: "plain" } | { readonly kind: "clipped"; readonly clipNorm: number };
+export type GradientSum = { readonly kind: "plain" } | { readonly kind: "clipped"; readonly clipping: Clipping };
+
+/** The scalar input that holds the clipping norm in force, where it moves from step to step. */
+export const clipNormInput = "clip/norm";
+
+/** The layer that a parameter belongs to: its name without the last part. */
+const layerOf = (name: string): string => name.replace(/\.[^.]*$/, "");
+
+function clip(
+  found: UnitGradients,
+  clipping: Clipping,
+  names: readonly string[],
+  present: Value,
+  norm: Value | undefined,
+): ClippedSums {
+  switch (clipping.kind) {
+    case "flat":
+      return clipFlat(found, clipping.norm, present);
+    case "per-layer":
+      return clipPerLayer(found, clipping.norm, names.map(layerOf), present);
+    case "automatic":
+      return clipAutomatic(found, clipping.norm, clipping.gamma, present);
+    case "adaptive":
+      return clipFlat(found, norm!, present);
+  }
+}
 
 /**
  * One tile of a training step: the sum of unit gradients, added to a running sum. Nothing but sums, norms and losses
@@ -15,8 +50,9 @@ export type GradientSum = { readonly kind: "plain" } | { readonly kind: "clipped
  *
  * Inputs: `features` [rows, ...], `targets` and `known` [rows, outputs], `weights` [rows] (a view's share of its unit, 0
  * for padding), `present` [units], every parameter by name and its running sum as `sum/<name>`; with `canaries`, the name
- * of the parameter that holds their places, also `canary/index` and `canary/scale` [rows].
- * Outputs: `losses` [units] (private), `norms` [units] (private; only where clipped), `next/sum/<name>`.
+ * of the parameter that holds their places, also `canary/index` and `canary/scale` [rows]; with adaptive clipping the
+ * scalar `clip/norm`.
+ * Outputs: `losses` [units] (private), `next/sum/<name>`; where clipped also `norms` and `factors` [units] (private).
  */
 export function accumulateGraph(
   model: Model,
@@ -39,11 +75,14 @@ export function accumulateGraph(
   const images = new Map<Value, number>([model.features, targets, known, ...canaryFeeds].map((v) => [v, 0]));
   const unitLosses = reduceSum(reshape(mul(losses, weights), [units, views]), [1]);
   const named: Record<string, Value> = { losses: unitLosses };
+  const norm = how.kind === "clipped" && how.clipping.kind === "adaptive" ? input(clipNormInput, []) : undefined;
   let sums: readonly Value[];
   if (how.kind === "clipped") {
     const found = unitGradients(trained, weights, parameters, images, { units, views });
-    const clipped = clipFlat(found, how.clipNorm, present);
+    const names = model.parameters.map((p) => p.name);
+    const clipped = clip(found, how.clipping, names, present, norm);
     named["norms"] = clipped.norms;
+    named["factors"] = clipped.factors;
     sums = clipped.sums;
   } else sums = gradients(trained, parameters, weights);
   const running: Input[] = [];
@@ -52,6 +91,16 @@ export function accumulateGraph(
     running.push(before);
     named[`next/sum/${p.name}`] = add(before, sums[i]!);
   });
-  const fed = [model.features, targets, known, weights, present, ...canaryFeeds, ...parameters, ...running];
+  const fed = [
+    model.features,
+    targets,
+    known,
+    weights,
+    present,
+    ...canaryFeeds,
+    ...(norm ? [norm] : []),
+    ...parameters,
+    ...running,
+  ];
   return simplify(lower(graphOf(`accumulate ${model.name}`, named, fed)));
 }

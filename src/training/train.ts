@@ -1,8 +1,19 @@
 import { LeadglassError } from "../errors.ts";
-import { seededRandom, secureRandom, shuffle, type RandomSource } from "../math/random.ts";
+import { seededRandom, secureRandom, type RandomSource } from "../math/random.ts";
 import { sizeOf } from "../graph/index.ts";
 import { initialParameters, type Model } from "../nn/model.ts";
-import { gaussianNoise, sampleUnits, spent, type DpPlan, type EpsilonInterval } from "../privacy/index.ts";
+import {
+  gaussianNoise,
+  nextNorm,
+  noiseScale,
+  noisyCount,
+  sampleUnits,
+  shuffledBatch,
+  spent,
+  type DpPlan,
+  type EpsilonInterval,
+  type NoiseScale,
+} from "../privacy/index.ts";
 import type { Engine, Feeds, HostTensor } from "../runtime/index.ts";
 import { startAccumulator } from "./accumulate.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -57,6 +68,8 @@ export interface TrainingOptions {
   /** Units of a tile, for tests; measured otherwise. It changes nothing but the rounding of sums. */
   readonly tileUnits?: number;
   readonly onProgress?: (progress: TrainingProgress) => void;
+  /** Called with what the owner of the data should know of how the run is made. */
+  readonly onNote?: (line: string) => void;
   /** For audits with canaries: the noisy sum of each step, before division, at the parameter that holds their places. */
   readonly onNoisySum?: (sum: Float32Array) => void;
   readonly signal?: AbortSignal;
@@ -74,6 +87,9 @@ export interface TrainingResult {
   readonly clippedShare: number | null;
   readonly tileUnits: number;
 }
+
+/** Noise that is larger by more than this, relatively, because it is rounded, is worth a note. */
+const mentionedInflation = 0.05;
 
 /** Steps of a training. */
 export function stepsOf(batches: Batches, units: number): number {
@@ -113,7 +129,7 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
     modelFor,
     data,
     loss: settings.loss,
-    how: plan ? { kind: "clipped", clipNorm: plan.clipping.norm } : { kind: "plain" },
+    how: plan ? { kind: "clipped", clipping: plan.clipping } : { kind: "plain" },
     views,
     seed: settings.seed,
     batchSize: batches.kind === "private" ? Math.ceil(publicBatchSize(batches.plan)) : batches.batchSize,
@@ -122,6 +138,16 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
     measure: !settings.reproducible && steps >= 8,
   });
 
+  const noiseOf = (norm: number | undefined): NoiseScale | undefined =>
+    plan && noiseScale(plan, names.reduce((total, name) => total + sizeOf(shapes[name]!), 0), norm); // prettier-ignore
+  /** The clipping norm in force; it moves where the clipping is adaptive. */
+  let clipNorm = resumeFrom?.clipNorm ?? plan?.clipping.norm;
+  const { inflation } = noiseOf(clipNorm) ?? { inflation: 0 };
+  if (inflation > mentionedInflation)
+    options.onNote?.(
+      `rounding sums and noise to a grid takes ${(100 * inflation).toFixed(1)} % more noise: this model has many parameters for its noise`,
+    );
+
   const counters = { nonFinite: 0, clipped: 0, seen: 0, ...resumeFrom?.counters };
   const checkpoint = async (step: number): Promise<void> =>
     options.saveCheckpoint?.({
@@ -129,6 +155,7 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
       tileUnits: accumulator.units,
       settings: JSON.stringify(settings),
       counters,
+      ...(plan?.clipping.kind === "adaptive" ? { clipNorm: clipNorm! } : {}),
       state: await engine.read(kept),
     });
   let saved = performance.now();
@@ -143,15 +170,18 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
       });
     }
     const units = drawUnits(settings, data.units.length, done);
-    const loss = await accumulator.sum(units, done, counters);
+    const { loss, withinLessHalf } = await accumulator.sum(units, done, counters, clipNorm);
     // Drawn only now: while tiles run, memory is scarcer than the few hundredths of a second that this takes.
-    const noise = plan ? drawNoise(plan, settings.seed, done, model) : {};
+    const noise = plan ? drawNoise(plan, settings.seed, done, model, clipNorm) : {};
+    const scale = noiseOf(clipNorm);
     const scalars = updateScalars(settings.optimiser, {
       step: done,
       learningRate: learningRateAt(settings.schedule, done, steps, settings.optimiser.learningRate),
       expectedBatchSize: plan ? publicBatchSize(plan) : units.length,
       ...(settings.averaging === null ? {} : { averageDecay: settings.averaging }),
+      ...(scale ? { grid: scale.grid } : {}),
     });
+    if (plan) clipNorm = followNorm(plan, settings.seed, done, clipNorm!, withinLessHalf);
     const { observed } = await updating.run({ ...noise, ...scalars });
     if (observed) options.onNoisySum?.(observed.data as Float32Array);
     await accumulator.renew();
@@ -184,23 +214,28 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
 export function drawUnits({ batches, seed }: TrainingSettings, units: number, step: number): readonly number[] {
   if (batches.kind === "private") {
     using random = privateRandom(batches.plan, seed, "sampling", step);
-    return Array.from(sampleUnits(batches.plan, units, random));
+    return Array.from(sampleUnits(batches.plan, units, random, { step, orderSeed: seed }));
   }
-  const perEpoch = Math.max(1, Math.ceil(units / batches.batchSize));
-  const [epoch, position] = [Math.floor(step / perEpoch), step % perEpoch];
-  const order = shuffle([...Array(units).keys()], seededRandom(seed, "order", epoch));
-  return order.slice(position * batches.batchSize, (position + 1) * batches.batchSize);
+  return shuffledBatch(units, batches.batchSize, seed, step);
 }
 
 /** Coins and noise of a private run: from the cryptographic generator, unless the run is openly marked otherwise. */
 const privateRandom = (plan: DpPlan, seed: string, purpose: string, step: number): RandomSource =>
   plan.insecureSeed ? seededRandom(seed, purpose, step) : secureRandom();
 
-/** The noise of one step, as the update takes it. */
-export function drawNoise(plan: DpPlan, seed: string, step: number, model: Model): Feeds {
+/** The clipping norm of the next step: the same, unless it follows a noisy count of the units within it. */
+function followNorm(plan: DpPlan, seed: string, step: number, norm: number, withinLessHalf: number): number {
+  const { clipping } = plan;
+  if (clipping.kind !== "adaptive") return norm;
+  using random = privateRandom(plan, seed, "count", step);
+  return nextNorm(clipping, norm, noisyCount(plan, clipping, withinLessHalf, random), publicBatchSize(plan));
+}
+
+/** The noise of one step, as the update takes it; `norm` is the clipping norm in force. */
+export function drawNoise(plan: DpPlan, seed: string, step: number, model: Model, norm = plan.clipping.norm): Feeds {
   using random = privateRandom(plan, seed, "noise", step);
   const sizes = Object.fromEntries(model.parameters.map((p) => [p.name, sizeOf(p.value.shape)]));
-  const noise = gaussianNoise(plan, sizes, random);
+  const noise = gaussianNoise(plan, sizes, random, { norm });
   return Object.fromEntries(
     model.parameters.map((p) => [`noise/${p.name}`, { data: noise[p.name]!, shape: p.value.shape }]),
   );

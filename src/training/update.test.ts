@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { runModel } from "../../test/support/run-onnx.ts";
 import { encodeModel, input } from "../graph/index.ts";
+import { fillGaussian, seededRandom } from "../math/random.ts";
+import { gaussianNoise, noiseScale, planPrivateTraining } from "../privacy/index.ts";
 import type { OptimiserSettings } from "./optimisers.ts";
 import {
   averageDecayAt,
@@ -54,7 +56,7 @@ async function update(
 describe("updateGraph", () => {
   it.each(named)("everyInput_isState_orNoise_orAScalarThatUpdateScalarsGives: %s", (_, optimiser) => {
     const graph = updateGraph(parameters, optimiser, { noise: true, averaging: true });
-    const numbers = { step: 3, learningRate: 0.1, expectedBatchSize: 7, averageDecay: 0.99 };
+    const numbers = { step: 3, learningRate: 0.1, expectedBatchSize: 7, grid: 0.25, averageDecay: 0.99 };
     const noise = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [`noise/${name}`, shape]));
     const scalars = updateScalars(optimiser, numbers);
     const expected = {
@@ -85,7 +87,7 @@ describe("updateGraph", () => {
         const sgd: OptimiserSettings = { name: "sgd", learningRate: 0.5 };
         const state = initialState(parameters, sgd, { averaging: false }, values);
         for (const [name, sum] of Object.entries(sums)) state[`sum/${name}`]!.data.set(sum);
-        const numbers = { step: 0, learningRate: 0.5, expectedBatchSize: batch };
+        const numbers = { step: 0, learningRate: 0.5, expectedBatchSize: batch, grid: 1 / 64 };
         const ran = await update(sgd, state, noise, numbers);
         for (const name of ["layer.weight", "layer.bias"] as const)
           ran[`next/${name}`]!.forEach((got, i) => {
@@ -103,8 +105,97 @@ describe("updateGraph", () => {
     const sgd: OptimiserSettings = { name: "sgd", learningRate: 1 };
     const state = initialState(parameters, sgd, { averaging: false }, values);
     const noise = { "layer.weight": [8, 0, 0, 0, 0, -8], "layer.bias": [4, 0] };
-    const ran = await update(sgd, state, noise, { step: 0, learningRate: 1, expectedBatchSize: 4 });
+    const ran = await update(sgd, state, noise, { step: 0, learningRate: 1, expectedBatchSize: 4, grid: 0.5 });
     expect(ran).toEqual({ "next/layer.weight": [-1, 2, 3, 4, 5, 8], "next/layer.bias": [-2, 1] });
+  });
+
+  /** The noisy sums that an update releases: from weights of 0 and with a rate and divisor of 1, the new weights are minus those. */
+  async function released(sum: Float32Array, noise: Float32Array, grid: number): Promise<Float32Array> {
+    const w = [{ name: "w", value: input("w", [sum.length]) }];
+    const sgd: OptimiserSettings = { name: "sgd", learningRate: 1 };
+    const state = initialState(w, sgd, { averaging: false }, { w: new Float32Array(sum.length) });
+    state["sum/w"]!.data.set(sum);
+    const scalars = updateScalars(sgd, { step: 0, learningRate: 1, expectedBatchSize: 1, grid });
+    const fed = { ...state, ...scalars, "noise/w": { data: noise, shape: [noise.length] } };
+    const graph = updateGraph(w, sgd, { noise: true, averaging: false });
+    const ran = await runModel(
+      encodeModel(graph),
+      Object.fromEntries(Object.entries(fed).map(([name, t]) => [name, { dtype: "float32", ...t }])),
+    );
+    return Float32Array.from(ran["next/w"]!.data, (v) => -Number(v));
+  }
+
+  it("releasedSums_areMultiplesOfTheGrid_andFunctionsOfTheExactRoundedSum", async () => {
+    // Sums from far below the grid to far beyond float32's whole numbers of grids, and halves, which go to the even one.
+    const grid = 2 ** -10;
+    const random = seededRandom("adversarial");
+    const sums = Float32Array.from({ length: 20_000 }, (_, i) => {
+      const exponent = -40 + random.integer(66);
+      const value = (1 + random.uniform()) * 2 ** exponent * (random.integer(2) === 0 ? -1 : 1);
+      return i % 4 === 0 ? (random.integer(2 ** 20) + 0.5) * grid : value;
+    });
+    const noise = Float32Array.from(sums, () => (random.integer(2 ** 25 - 1) - 2 ** 24 + 1) * grid);
+    const got = await released(sums, noise, grid);
+    const even = (x: number): number => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
+    const wrong = got.filter((v, i) => {
+      // Whole numbers below 2^53, so float64 adds them exactly; rounded once to float32, as IEEE 754 does.
+      const exact = even(sums[i]! / grid) + noise[i]! / grid;
+      return v !== Math.fround(exact * grid) || !Number.isInteger(v / grid);
+    });
+    expect(wrong).toHaveLength(0);
+  });
+
+  it("theLeastSignificantBits_betrayTheSum_withoutTheGrid_andNothingWithIt [false alarm: 1e-9]", async () => {
+    // Mironov 2012. Two neighbouring sums, 0 and 1, and what was released is near 0: 0 + noise has a float's 24 bits
+    // below its own first, 1 + noise only those of a noise near -1. The attacker looks at the last bit that is set.
+    const n = 40_000;
+    const plan = planPrivateTraining({
+      noiseMultiplier: 1,
+      delta: 1e-5,
+      sampling: { kind: "full" },
+      clipping: { kind: "flat", norm: 1 },
+      steps: 1,
+      insecureSeed: true,
+    });
+    const { grid, deviation } = noiseScale(plan, n);
+    /** Share of releases near 0 whose last bit is above 2^-25, and how many they are. */
+    const look = (values: Float32Array): { coarse: number; near: number } => {
+      const near = values.filter((v) => Math.abs(v) < 2 ** -3 && v !== 0);
+      return { coarse: near.filter((v) => Number.isInteger(v * 2 ** 25)).length / near.length, near: near.length };
+    };
+    const of = (sum: number): Float32Array => new Float32Array(n).fill(sum);
+    const naive = (sum: number): Float32Array => {
+      const drawn = new Float32Array(n);
+      fillGaussian(seededRandom("naive", sum), drawn, deviation);
+      return drawn.map((z) => Math.fround(sum + z));
+    };
+    // A noise within 2^-3 of -1 is a multiple of 2^-25, always; one within 2^-3 of 0 by chance, when it is above 2^-4
+    // (then 2^-4 / 2^-28 last places are even enough: one in 8) and less often below.
+    expect(look(naive(1)).coarse).toBe(1);
+    expect(look(naive(0)).coarse).toBeLessThan(0.3);
+    const guarded = async (sum: number): Promise<Float32Array> =>
+      released(of(sum), gaussianNoise(plan, { w: n }, seededRandom("guarded", sum))["w"]!, grid);
+    const [zero, one] = [await guarded(0), await guarded(1)];
+    // Every multiple of the grid is above 2^-25, whatever the sum.
+    expect([look(zero).coarse, look(one).coarse]).toEqual([1, 1]);
+    // And finer: by how many trailing zeros a release has, counted in grids, the two cannot be told apart. Chi-square of a
+    // 2 x 8 table of releases near 0, whose sizes differ as the normal density says and so are taken as they are: 7
+    // degrees of freedom exceed 56.5 with probability 7.5e-10.
+    const table = [zero, one].map((values) => {
+      const counts = new Float64Array(8);
+      for (const v of values)
+        if (Math.abs(v) < 2 ** -3 && v !== 0) counts[Math.min(7, 31 - Math.clz32((v / grid) & -(v / grid)))]!++;
+      return counts;
+    });
+    const totals = table.map((counts) => counts.reduce((a, b) => a + b, 0));
+    let chi = 0;
+    for (let bit = 0; bit < 8; bit++)
+      table.forEach((counts, row) => {
+        const expected = ((table[0]![bit]! + table[1]![bit]!) * totals[row]!) / (totals[0]! + totals[1]!);
+        chi += (counts[bit]! - expected) ** 2 / expected;
+      });
+    expect(totals.every((total) => total > 2000)).toBe(true);
+    expect(chi).toBeLessThan(56.5);
   });
 
   it("average_followsTheNewWeights", async () => {
@@ -159,6 +250,7 @@ describe("updateScalars", () => {
     [{ step: -1, learningRate: 1, expectedBatchSize: 1 }, "step is -1"],
     [{ step: 0.5, learningRate: 1, expectedBatchSize: 1 }, "step is 0.5"],
     [{ step: 0, learningRate: NaN, expectedBatchSize: 1 }, "learningRate is NaN"],
+    [{ step: 0, learningRate: 1, expectedBatchSize: 1, grid: 0.3 }, "grid is 0.3; expected a power of two"],
     [{ step: 0, learningRate: 1, expectedBatchSize: 0 }, "expectedBatchSize is 0; expected a number above 0"],
     [
       { step: 0, learningRate: 1, expectedBatchSize: 1, averageDecay: 1 },

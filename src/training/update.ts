@@ -4,6 +4,7 @@ import {
   graphOf,
   input,
   mul,
+  round,
   simplify,
   sizeOf,
   sub,
@@ -39,10 +40,12 @@ export interface FloatTensor extends HostTensor {
 const scalarName = (key: string): string => `scalar/${key}`;
 
 /**
- * The update half of a training step: gradient = (sum + noise) / divisor, then the optimiser's step.
+ * The update half of a training step: gradient = (sum + noise) / divisor, then the optimiser's step. With `noise` the sum
+ * is rounded to the noise's grid first: two multiples of a power of two are added, so what comes out is a function of
+ * their exact sum, and the set of numbers it can take does not depend on the data (see noiseScale).
  *
- * Inputs, shaped as their parameter: every parameter by name, `sum/<name>`, `noise/<name>` (already scaled to
- * noiseMultiplier times clipNorm; only with `noise`), `state/<kind>/<name>`, `average/<name>` (only with `averaging`); and
+ * Inputs, shaped as their parameter: every parameter by name, `sum/<name>`, `noise/<name>` (as
+ * gaussianNoise draws it, on its grid; only with `noise`), `state/<kind>/<name>`, `average/<name>` (only with `averaging`); and
  * scalars, as {@link updateScalars} gives them.
  * Outputs: `next/` and the name, for parameters, state and averages.
  * Throws LG-TRAIN-003 for impossible settings.
@@ -61,6 +64,7 @@ export function updateGraph(
   const { decay, ...others } = scalars;
   const divisor = input(scalarName("divisor"), [], dtype);
   const average = input(scalarName("average"), [], dtype);
+  const [grid, perGrid] = [input(scalarName("grid"), [], dtype), input(scalarName("perGrid"), [], dtype)];
   const inputs: Input[] = [];
   const outputs: Record<string, Value> = {};
   const next = (i: Input, value: Value): void => void (outputs[`next/${i.name}`] = value);
@@ -72,7 +76,7 @@ export function updateGraph(
     };
     inputs.push(parameter);
     const total = like("sum");
-    const noisy = noise ? add(total, like("noise")) : total;
+    const noisy = noise ? add(mul(round(mul(total, perGrid)), grid), like("noise")) : total;
     if (name === observed) outputs["observed"] = noisy;
     const gradient = mul(noisy, divisor);
     const state = Object.fromEntries(rule.state(settings).map((kind) => [kind, like(`state/${kind}`)]));
@@ -85,7 +89,12 @@ export function updateGraph(
       next(before, add(updated.parameter, mul(sub(before, updated.parameter), average)));
     }
   }
-  const scalarInputs = [...Object.values(scalars), divisor, ...(averaging ? [average] : [])];
+  const scalarInputs = [
+    ...Object.values(scalars),
+    divisor,
+    ...(averaging ? [average] : []),
+    ...(noise ? [grid, perGrid] : []),
+  ];
   return simplify(graphOf(`update ${settings.name}`, outputs, [...inputs, ...scalarInputs]));
 }
 
@@ -141,6 +150,8 @@ export interface StepNumbers {
   readonly learningRate: number;
   /** What sums are divided by: a public number, never the size of the batch that was drawn. */
   readonly expectedBatchSize: number;
+  /** The grid of the noise, a power of two; required where the graph adds noise. */
+  readonly grid?: number;
   /** Decay of the moving average once warm; required where the graph keeps averages. */
   readonly averageDecay?: number;
 }
@@ -151,7 +162,7 @@ export interface StepNumbers {
  */
 export function updateScalars(
   optimiser: OptimiserSettings,
-  { step, learningRate, expectedBatchSize, averageDecay }: StepNumbers,
+  { step, learningRate, expectedBatchSize, grid, averageDecay }: StepNumbers,
 ): Feeds {
   const settings = completeSettings(optimiser);
   const require = (name: string, value: number, passes: boolean, expected: string): void => {
@@ -166,6 +177,10 @@ export function updateScalars(
     expectedBatchSize < Infinity, "a number above 0");
   const scalars = optimisers[settings.name].scalars(step, learningRate, settings);
   scalars["divisor"] = 1 / expectedBatchSize;
+  if (grid !== undefined) {
+    require("grid", grid, Number.isInteger(Math.log2(grid)) && grid === 2 ** Math.log2(grid), "a power of two");
+    Object.assign(scalars, { grid, perGrid: 1 / grid });
+  }
   if (averageDecay !== undefined) scalars["average"] = averageDecayAt(step, averageDecay);
   return Object.fromEntries(
     Object.entries(scalars).map(([key, x]) => [scalarName(key), { data: Float32Array.of(x), shape: [] }]),

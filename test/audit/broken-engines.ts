@@ -2,11 +2,11 @@
  * Training engines that are wrong on purpose, for the audits to catch. Each is the real engine's own pieces (sampler,
  * accumulate graph, clipping, noise, update graph) with one of them replaced. Nothing here is reachable from the product.
  */
-import { relu, reshape } from "../../src/graph/index.ts";
+import { relu, reshape, sizeOf } from "../../src/graph/index.ts";
 import { seededRandom, shuffle } from "../../src/math/random.ts";
 import { dense } from "../../src/nn/layers.ts";
 import { initialParameters, modelOf, type Model } from "../../src/nn/model.ts";
-import { expectedShare, type DpPlan } from "../../src/privacy/index.ts";
+import { expectedShare, noiseScale, type DpPlan } from "../../src/privacy/index.ts";
 import type { Engine, Feeds } from "../../src/runtime/index.ts";
 import { startAccumulator, type Accumulator } from "../../src/training/accumulate.ts";
 import { canaryParameter, plantCanaries, withCanaryParameter } from "../../src/training/canaries.ts";
@@ -139,6 +139,10 @@ export async function openLaboratory(engine: Engine, plan: DpPlan, canaries: num
   const modelFor = (rows: number): Model => withCanaryParameter(network(rows), canaries);
   const model = modelFor(1);
   const names = model.parameters.map((p) => p.name);
+  const { grid } = noiseScale(
+    plan,
+    model.parameters.reduce((total, p) => total + sizeOf(p.value.shape), 0),
+  );
   const place = { scale: 1000 * plan.clipping.norm, parameter: canaryParameter };
   const planted = (included: readonly boolean[]): TrainingData => plantCanaries(patients(), { ...place, included });
   const { optimiser } = settingsOf(plan, "");
@@ -155,7 +159,7 @@ export async function openLaboratory(engine: Engine, plan: DpPlan, canaries: num
       modelFor,
       data: planted(Array<boolean>(canaries).fill(true)),
       loss: { kind: "binary" },
-      how: clipsEachUnit ? { kind: "clipped", clipNorm: plan.clipping.norm } : { kind: "plain" },
+      how: clipsEachUnit ? { kind: "clipped", clipping: plan.clipping } : { kind: "plain" },
       views: 1,
       seed: "",
       batchSize: Math.ceil(plan.expectedBatchSize!),
@@ -183,7 +187,7 @@ export async function openLaboratory(engine: Engine, plan: DpPlan, canaries: num
         await accumulator.sum(drawn, step, counters);
         await parts.between?.(engine, names, plan, drawn.length);
         const divisor = parts.divisor(plan, drawn.length);
-        const scalars = updateScalars(optimiser, { step, learningRate: optimiser.learningRate, expectedBatchSize: divisor }); // prettier-ignore
+        const scalars = updateScalars(optimiser, { step, learningRate: optimiser.learningRate, expectedBatchSize: divisor, grid }); // prettier-ignore
         const { observed } = await updating.run({ ...parts.noise(plan, seed, step, model), ...scalars });
         await accumulator.renew();
         released.push((observed!.data as Float32Array).map((v) => (v * plan.expectedBatchSize!) / divisor));

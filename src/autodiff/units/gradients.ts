@@ -29,8 +29,11 @@ export interface UnitGradients {
   readonly squaredNorm: Value;
   /** Squared norm of each unit's gradient of one parameter, [units], in the order of the parameters. */
   readonly squaredNorms: readonly Value[];
-  /** Sum over units of factors [units] times gradient, in the shapes of the parameters: no second backward pass. */
-  readonly weightedSums: (factors: Value) => Value[];
+  /**
+   * Sum over units of factors [units] times gradient, in the shapes of the parameters: no second backward pass. One value
+   * for all parameters, or one for each of them.
+   */
+  readonly weightedSums: (factors: Value | readonly Value[]) => Value[];
   /** How each parameter's norm is found; for reports and tests. */
   readonly forms: readonly ("instantiated" | "gram")[];
 }
@@ -163,7 +166,7 @@ export function unitGradients(
     get squaredNorms() {
       return held.map((h) => (h.form === "gram" ? gramNorm(h.factors) : squaredRows(h.gradient)));
     },
-    weightedSums: (factors) => weightedSums(held, factors, layout.units),
+    weightedSums: (factors) => weightedSums(held, "kind" in factors ? held.map(() => factors) : factors, layout.units),
     forms: held.map((h) => h.form),
   };
 }
@@ -232,16 +235,21 @@ function jointNorms(held: readonly (Instantiated | Gram)[]): { joint: Value[] } 
   return { joint };
 }
 
-function weightedSums(held: readonly (Instantiated | Gram)[], factors: Value, units: number): Value[] {
-  const row = reshape(factors, [1, units]);
-  const small = held.filter((h) => h.form === "instantiated").filter(isSmall);
-  const joined = small.length > 0 ? matMul(row, concat(small.map((h) => h.gradient), 1)) : undefined; // prettier-ignore
-  let at = 0;
-  return held.map((h) => {
-    if (h.form === "gram") return h.finish(gramSum(h.factors, factors));
+function weightedSums(held: readonly (Instantiated | Gram)[], factors: readonly Value[], units: number): Value[] {
+  const rows = new Map(factors.map((f) => [f, reshape(f, [1, units])]));
+  // Small gradients with the same factors are joined; `at` is how far each joint product has been handed out.
+  const joint = new Map<Value, { readonly product: Value; at: number }>();
+  for (const [f, row] of rows) {
+    const small = held.filter((h, i) => factors[i] === f && isSmall(h)) as Instantiated[];
+    if (small.length > 0) joint.set(f, { product: matMul(row, concat(small.map((h) => h.gradient), 1)), at: 0 }); // prettier-ignore
+  }
+  return held.map((h, i) => {
+    const f = factors[i]!;
+    if (h.form === "gram") return h.finish(gramSum(h.factors, f));
     const n = h.gradient.shape[1]!;
-    if (!isSmall(h)) return h.finish(reshape(matMul(row, h.gradient), [n]));
-    at += n;
-    return h.finish(reshape(slice(joined!, [at - n], [at], [1]), [n]));
+    if (!isSmall(h)) return h.finish(reshape(matMul(rows.get(f)!, h.gradient), [n]));
+    const part = joint.get(f)!;
+    part.at += n;
+    return h.finish(reshape(slice(part.product, [part.at - n], [part.at], [1]), [n]));
   });
 }
