@@ -96,6 +96,7 @@ export const errorTable = {
   "LG-USAGE-001": entry(2, 400, "an option is missing or wrong"),
   "LG-USAGE-002": entry(2, 400, "an unknown command"),
   "LG-USAGE-003": entry(2, 400, "the system refuses a file or folder"),
+  "LG-USAGE-004": entry(2, 400, "a study file is not valid"),
   "LG-INTERRUPTED-001": entry(5, 499, "interrupted; the run can be resumed"),
   "LG-BUG-001": entry(70, 500, "an internal invariant does not hold"),
 } as const satisfies Record<string, ErrorEntry>;

@@ -33,6 +33,10 @@ const leadglass = group({
       about: "a model as an ONNX file for any server",
       load: () => import("./commands/export.ts").then((m) => m.exportCommand),
     },
+    study: {
+      about: "several trainings of one cohort from one file, compared",
+      load: () => import("./commands/study.ts").then((m) => m.study),
+    },
     accountant: {
       about: "what private training costs, and the noise it needs",
       load: () => import("./commands/accountant.ts").then((m) => m.accountant),

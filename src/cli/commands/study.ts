@@ -1,0 +1,14 @@
+import { group } from "../command.ts";
+
+export const study = group({
+  name: "study",
+  about: "Several trainings of one cohort from one file, compared.",
+  commands: {
+    run: {
+      about: "train and evaluate every arm; resumable",
+      load: () => import("./study-run.ts").then((m) => m.studyRun),
+    },
+    check: { about: "whether a study file is valid", load: () => import("./study-run.ts").then((m) => m.studyCheck) },
+  },
+  examples: ["leadglass study run sweep.yaml --out sweep", "leadglass study check sweep.yaml"],
+});
