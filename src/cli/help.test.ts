@@ -215,8 +215,8 @@ describe("help says what a command does, its options, and an example", () => {
         --sampling-probability Q       probability with which a unit joins a step (required)
         --steps T                      how many steps (required)
         --delta D                      the delta of the guarantee (required)
-        --accountant rdp|gaussian|pld  rdp for any sampling; gaussian, exact, for probability 1; pld is
-                                       not in this version (rdp unless given)
+        --accountant pld|rdp|gaussian  pld is tight; rdp a looser cross-check; gaussian exact, for
+                                       probability 1 only (pld unless given)
         --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
                                        (add-remove unless given)
         --noise-multiplier S           standard deviation of the noise, divided by the most one unit adds
@@ -277,8 +277,8 @@ describe("help says what a command does, its options, and an example", () => {
         --sampling-probability Q       probability with which a unit joins a step (required)
         --steps T                      how many steps (required)
         --delta D                      the delta of the guarantee (required)
-        --accountant rdp|gaussian|pld  rdp for any sampling; gaussian, exact, for probability 1; pld is
-                                       not in this version (rdp unless given)
+        --accountant pld|rdp|gaussian  pld is tight; rdp a looser cross-check; gaussian exact, for
+                                       probability 1 only (pld unless given)
         --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
                                        (add-remove unless given)
         --json                         print one JSON document and nothing else on standard output
