@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,6 +19,30 @@ describe("examples", () => {
       expect(Number(numbers![1])).toBeGreaterThan(7.9);
       expect(Number(numbers![1])).toBeLessThanOrEqual(8);
       expect(stdout).toMatch(/^test AUROC 0\.\d+ \[0\.\d+, (0\.\d+|1)\] on \d+ patients$/m);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("privateSearch_statesWhatTheWholeSearchCosts", { timeout: 600_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "leadglass-example-"));
+    try {
+      // One and a half trainings on average: more than eight in 2 of 10,000 cases.
+      const { stdout } = await promisify(execFile)(process.execPath, [
+        path("examples/private-search.ts"),
+        folder,
+        "1.5",
+      ]);
+      const [whole, one] = [/^epsilon of the search (\S+) at delta 0.0001/m, /^epsilon of one training (\S+)$/m].map(
+        (line) => Number(line.exec(stdout)![1]),
+      );
+      expect(whole).toBeGreaterThan(7.999);
+      expect(whole).toBeLessThanOrEqual(8);
+      expect(one).toBeLessThan(whole!);
+      // What is kept is one run, and nothing that tells how many there were.
+      expect((await readdir(folder)).sort()).toEqual(expect.arrayContaining(["best", "cohort", "public"]));
+      expect(await readdir(folder)).not.toContain("tried");
+      expect(stdout).toMatch(/^AUROC on public patients (0\.\d+|1): /m);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -3,6 +3,7 @@ import { checkDelta, checkEvent, type Event, type Relation } from "./events.ts";
 import { fullBatchNoise, gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
 import { defaultEffort, type Effort, pldEpsilon, pldProfile } from "./pld/pld.ts";
 import { rdpOfPure, rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToDelta, rdpToEpsilon } from "./rdp.ts";
+import { rdpOfSearch } from "./selection.ts";
 
 export {
   checkDelta,
@@ -41,6 +42,12 @@ const notCovered = (where: string, what: string, hint: string): LeadglassError =
 
 /** What all steps of an event cost in Rényi divergence, one number per order; LG-PRIVACY-004 where no formula is known. */
 function rdpOfEvent(event: Event, relation: Relation): Float64Array {
+  if (event.kind === "selection") {
+    const one = new Float64Array(rdpOrders.length);
+    for (const each of takenEvents("rdp accountant", event.of, 0.5))
+      rdpOfEvent(each, relation).forEach((rdp, i) => (one[i]! += rdp));
+    return rdpOfSearch(one, event.repetitions).map((rdp) => event.steps * rdp);
+  }
   if (event.kind === "pure") return rdpOfPure(event.epsilon).map((rdp) => event.steps * rdp);
   const gaussian = event.kind === "poisson-gaussian" ? fullBatchNoise([event], "add-or-remove-one") : null;
   if (event.kind !== "poisson-gaussian" || (gaussian === null && (event.groupSize ?? 1) > 1))

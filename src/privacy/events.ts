@@ -53,9 +53,34 @@ export interface ApproximateEvent {
   readonly delta: number;
 }
 
+/**
+ * How often a search trains: a random number, because a fixed one would cost far more. `shape` is that of a negative
+ * binomial number that is at least 1: 1 is geometric, 0 logarithmic; the smaller, the cheaper and the less even.
+ * "poisson" is the most even and may be 0. `mean` is the expected number.
+ */
+export type Repetitions =
+  | { readonly kind: "negative-binomial"; readonly shape: number; readonly mean: number }
+  | { readonly kind: "poisson"; readonly mean: number };
+
+/**
+ * `steps` searches (1 as a rule), each of which did what `of` lists as often as `repetitions` fell and published the best
+ * result alone. Known to Rényi accounting only.
+ */
+export interface SelectionEvent {
+  readonly kind: "selection";
+  readonly of: readonly Event[];
+  readonly repetitions: Repetitions;
+  readonly steps: number;
+}
+
 /** Something that touched private data, as an accountant sees it. */
 export type Event =
-  PoissonGaussianEvent | TruncatedPoissonGaussianEvent | MixtureGaussianEvent | PureEvent | ApproximateEvent;
+  | PoissonGaussianEvent
+  | TruncatedPoissonGaussianEvent
+  | MixtureGaussianEvent
+  | PureEvent
+  | ApproximateEvent
+  | SelectionEvent;
 
 /** Which two cohorts must look alike: they differ by one unit more or less, or by one unit exchanged for another. */
 export type Relation = "add-or-remove-one" | "replace-one";
@@ -96,6 +121,13 @@ export function checkEvent(where: string, event: Event): void {
     whole("steps", event.steps, 0);
     return;
   }
+  if (event.kind === "selection") {
+    checkRepetitions(where, event.repetitions);
+    requireParameter(where, "of", event.of.length, event.of.length > 0, "at least one event");
+    for (const each of event.of) checkEvent(where, each);
+    whole("steps", event.steps, 0);
+    return;
+  }
   if (event.kind === "mixture-gaussian") checkMixture(where, event);
   else
     requireParameter(
@@ -122,6 +154,24 @@ export function checkEvent(where: string, event: Event): void {
     const passes = Number.isSafeInteger(groupSize) && groupSize >= 1 && groupSize <= LARGEST_GROUP;
     requireParameter(where, "groupSize", groupSize, passes, `a whole number from 1 to ${LARGEST_GROUP}`);
   }
+}
+
+/** Repetitions of a search are drawn and paid for up to this mean. */
+export const MOST_REPETITIONS = 1e6;
+
+/** Throws LG-PRIVACY-001 unless the distribution exists and its mean is from 1 to a million. */
+export function checkRepetitions(where: string, repetitions: Repetitions): void {
+  const { mean } = repetitions;
+  requireParameter(
+    where,
+    "mean",
+    mean,
+    mean >= 1 && mean <= MOST_REPETITIONS,
+    `a number from 1 to ${MOST_REPETITIONS}`,
+  );
+  if (repetitions.kind === "poisson") return;
+  const { shape } = repetitions;
+  requireParameter(where, "shape", shape, shape > -1 && shape <= 1000, "a number above -1 and at most 1000");
 }
 
 const finiteAndNotNegative = (value: number): boolean => value >= 0 && value < Infinity;

@@ -34,6 +34,8 @@ export {
   type PoissonGaussianEvent,
   type PureEvent,
   type Relation,
+  type Repetitions,
+  type SelectionEvent,
   type TruncatedPoissonGaussianEvent,
 } from "./events.ts";
 export { gaussianDelta, gaussianEpsilon, gaussianMu } from "./gaussian.ts";
@@ -71,14 +73,8 @@ export {
   shuffledBatch,
 } from "./sampling.ts";
 export { patientEpsilon, type PatientCost } from "./patients.ts";
-export {
-  chooseBestOf,
-  type ChoiceOptions,
-  drawRepetitions,
-  rdpOfSearch,
-  type Repetitions,
-  sumOfUnitScores,
-} from "./selection.ts";
+export { planSearch, type SearchPlan } from "./search.ts";
+export { chooseBestOf, type ChoiceOptions, drawRepetitions, rdpOfSearch, sumOfUnitScores } from "./selection.ts";
 export {
   attackerTerms,
   type AttackerTerms,

@@ -1,8 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { secureRandom, seededRandom } from "../math/random.ts";
+import { accountantNamed, privacyProfile } from "./accountant.ts";
+import type { Event, Repetitions } from "./events.ts";
 import { rdpToEpsilon } from "./rdp.ts";
-import { chooseBestOf, drawRepetitions, rdpOfSearch, type Repetitions, sumOfUnitScores } from "./selection.ts";
+import { planSearch } from "./search.ts";
+import { chooseBestOf, drawRepetitions, rdpOfSearch, sumOfUnitScores } from "./selection.ts";
 
 /** Made by fixtures/make-tradeoff.py with mpmath at 40 digits, from the definitions. */
 const fixture = JSON.parse(readFileSync(new URL("./fixtures/tradeoff.json", import.meta.url), "utf8")) as {
@@ -95,8 +98,58 @@ describe("rdpOfSearch", () => {
   });
 });
 
+describe("a selection among other events", () => {
+  const training: Event = { kind: "poisson-gaussian", samplingProbability: 0.1, noiseMultiplier: 6, steps: 100 };
+  const repetitions: Repetitions = { kind: "negative-binomial", shape: 1, mean: 8 };
+  const search: Event = { kind: "selection", of: [training], repetitions, steps: 1 };
+  const rdp = accountantNamed("rdp");
+
+  it("addsUp_likeAnyOther", () => {
+    const alone = rdp.epsilon([search], 1e-5).upper;
+    const withCount = rdp.epsilon([search, { kind: "pure", epsilon: 0.1, steps: 1 }], 1e-5).upper;
+    expect(withCount).toBeGreaterThan(alone);
+    expect(withCount).toBeLessThanOrEqual(alone + 0.1 + 1e-9);
+    expect(rdp.epsilon([{ ...search, steps: 2 }], 1e-5).upper).toBeCloseTo(
+      rdp.epsilon([search, search], 1e-5).upper,
+      12,
+    );
+    expect(rdp.epsilon([{ ...search, steps: 0 }], 1e-5).upper).toBe(0);
+  });
+
+  it("hasAProfileThatAgreesWithItsEpsilon", () => {
+    const { upper } = rdp.epsilon([search], 1e-5);
+    expect(privacyProfile([search])(upper).upper).toBeCloseTo(1e-5, 12);
+  });
+
+  it("isRefused_whereItCannotBe", () => {
+    const refused = (event: Event): void =>
+      expect(() => rdp.epsilon([event], 1e-5)).toThrow(expect.objectContaining({ code: "LG-PRIVACY-001" }));
+    refused({ ...search, of: [] });
+    refused({ ...search, repetitions: { kind: "poisson", mean: 0 } });
+    refused({ ...search, of: [{ ...training, noiseMultiplier: -1 }] });
+    expect(() => accountantNamed("gaussian").epsilon([search], 1e-5)).toThrow(
+      expect.objectContaining({ code: "LG-PRIVACY-004" }),
+    );
+  });
+
+  it("planSearch_staysWithinItsTarget_andIsNotWasteful", () => {
+    for (const samplingProbability of [1, 0.1]) {
+      const target = { epsilon: 8, delta: 1e-4 };
+      const plan = planSearch({ target, repetitions, samplingProbability, steps: 100 });
+      expect(plan.epsilon).toBeLessThanOrEqual(8);
+      expect(plan.epsilon).toBeGreaterThan(8 * (1 - 1e-4));
+      expect(plan.epsilonOfOne).toBeLessThan(plan.epsilon);
+      // Eight trainings that all were published would leave each less than a half.
+      expect(plan.epsilonOfOne).toBeGreaterThan(plan.epsilon / 2);
+      expect(rdp.epsilon([plan.event], 1e-4).upper).toBe(plan.epsilon);
+      // What one training costs by itself is what its noise says.
+      expect(rdp.epsilon(plan.event.of, 1e-4).upper).toBeGreaterThanOrEqual(plan.epsilonOfOne - 1e-12);
+    }
+  });
+});
+
 describe("drawRepetitions", () => {
-  const draws = 20_000;
+  const draws = 10_000;
 
   it("negativeBinomial_hasItsProbabilities [false alarm 1e-6 each, seeded]", () => {
     for (const [shape, gamma, mean, probabilities] of fixture.negative_binomial) {

@@ -4,36 +4,10 @@
  */
 import { LeadglassError } from "../errors.ts";
 import type { RandomSource } from "../math/random.ts";
-import { type PureEvent, type Relation, requireParameter } from "./events.ts";
+import { checkRepetitions, type PureEvent, type Relation, type Repetitions, requireParameter } from "./events.ts";
 import { rdpOrders, rdpToDelta } from "./rdp.ts";
 
-/**
- * How often a search trains: a random number, because a fixed one would cost far more. `shape` is that of a negative
- * binomial number that is at least 1: 1 is geometric, 0 logarithmic; the smaller, the cheaper and the less even.
- * "poisson" is the most even and may be 0. `mean` is the expected number.
- */
-export type Repetitions =
-  | { readonly kind: "negative-binomial"; readonly shape: number; readonly mean: number }
-  | { readonly kind: "poisson"; readonly mean: number };
-
 const WHERE = "private search";
-/** More trainings than this are not drawn one by one. */
-const MOST_REPETITIONS = 1e6;
-
-/** Throws LG-PRIVACY-001 unless the distribution exists and its mean is from 1 to a million. */
-export function checkRepetitions(repetitions: Repetitions): void {
-  const { mean } = repetitions;
-  requireParameter(
-    WHERE,
-    "mean",
-    mean,
-    mean >= 1 && mean <= MOST_REPETITIONS,
-    `a number from 1 to ${MOST_REPETITIONS}`,
-  );
-  if (repetitions.kind === "poisson") return;
-  const { shape } = repetitions;
-  requireParameter(WHERE, "shape", shape, shape > -1 && shape <= 1000, "a number above -1 and at most 1000");
-}
 
 /** Expected number at stopping parameter gamma, of the shape; 1 / gamma when geometric. Definition 1 of the paper below. */
 function meanAt(gamma: number, shape: number): number {
@@ -70,7 +44,7 @@ export function rdpOfSearch(
   repetitions: Repetitions,
   orders: readonly number[] = rdpOrders,
 ): Float64Array {
-  checkRepetitions(repetitions);
+  checkRepetitions(WHERE, repetitions);
   const whole = new Float64Array(orders.length);
   const { mean } = repetitions;
   if (repetitions.kind === "poisson")
@@ -100,7 +74,7 @@ export function drawRepetitions(
   source: RandomSource,
   { insecureSeed = false }: { readonly insecureSeed?: boolean } = {},
 ): number {
-  checkRepetitions(repetitions);
+  checkRepetitions(WHERE, repetitions);
   requireSecret(source, insecureSeed);
   if (repetitions.kind === "poisson") return poissonNumber(repetitions.mean, source);
   const { shape, mean } = repetitions;
