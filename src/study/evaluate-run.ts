@@ -54,8 +54,10 @@ export interface EvaluateReport {
   /** Images and patients of the split. */
   readonly n: number;
   readonly patients: number;
-  readonly metrics: Readonly<Record<string, Omit<ScoreEvaluation, "groups">>>;
+  readonly metrics: Readonly<Record<string, Omit<ScoreEvaluation, "groups" | "fairness">>>;
   readonly groups: readonly (ScoreEvaluation["groups"][number] & { readonly target: string })[];
+  /** Comparison of the groups, by target; null without groups. */
+  readonly fairness: Readonly<Record<string, ScoreEvaluation["fairness"]>>;
   readonly privacy: {
     readonly epsilon: number;
     readonly delta: number;
@@ -116,11 +118,12 @@ export async function evaluateRun(options: {
       patients: new Set(patients).size,
       metrics: Object.fromEntries(
         Object.entries(evaluations).map(([name, evaluation]) => {
-          const { groups: _groups, ...rest } = evaluation;
+          const { groups: _groups, fairness: _fairness, ...rest } = evaluation;
           return [name, rest];
         }),
       ),
       groups: Object.entries(evaluations).flatMap(([target, { groups }]) => groups.map((g) => ({ target, ...g }))),
+      fairness: Object.fromEntries(Object.entries(evaluations).map(([target, { fairness }]) => [target, fairness])),
       privacy: trained.privacy && {
         epsilon: trained.privacy.epsilon,
         delta: trained.privacy.delta,
