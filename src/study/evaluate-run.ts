@@ -4,6 +4,7 @@ import {
   defaultBands,
   evaluateTargets,
   parseGroups,
+  type Bands,
   type GroupColumn,
   type ScoreEvaluation,
 } from "../evaluation/index.ts";
@@ -67,6 +68,25 @@ export interface EvaluateReport {
   } | null;
 }
 
+/** What to group some images by, as `--group` asks: columns of cells, the bands of numbers, and the groupings. */
+export function groupingOf(
+  cohort: Cohort,
+  words: readonly string[],
+  images: readonly number[],
+): { columns: Record<string, GroupColumn>; bands: Bands; by: readonly (readonly string[])[] } {
+  const asked = parseGroups(words, cohort.columns);
+  const bands = { ...defaultBands, ...asked.bands };
+  const columns: Record<string, GroupColumn> = {};
+  for (const name of asked.columns) {
+    const cells = cohort.column(name);
+    // Bands take numbers; what is none, or no age in a column of ages, counts as missing.
+    const number = (cell: string) => (Object.hasOwn(defaultBands, name) ? (ageYearsOf(cell) ?? null) : Number(cell));
+    const value = (cell: string) => (Object.hasOwn(bands, name) ? number(cell) : cell);
+    columns[name] = images.map((i) => (cells[i] ? value(cells[i]) : null));
+  }
+  return { columns, bands, by: asked.by };
+}
+
 /**
  * Evaluates a finished run on a split, overall and by group, with patient-resampled 95 % intervals and the thresholds
  * that were frozen on validation.
@@ -86,16 +106,7 @@ export async function evaluateRun(options: {
   const prediction = await predictRun(options);
   const { run, cohort, images, probabilities } = prediction;
   const targets = run.targets.map((t) => cohort.target(t));
-  const asked = parseGroups(options.groups, cohort.columns);
-  const bands = { ...defaultBands, ...asked.bands };
-  const columns: Record<string, GroupColumn> = {};
-  for (const name of asked.columns) {
-    const cells = cohort.column(name);
-    // Bands take numbers; what is none, or no age in a column of ages, counts as missing.
-    const number = (cell: string) => (Object.hasOwn(defaultBands, name) ? (ageYearsOf(cell) ?? null) : Number(cell));
-    const value = (cell: string) => (Object.hasOwn(bands, name) ? number(cell) : cell);
-    columns[name] = images.map((i) => (cells[i] ? value(cells[i]) : null));
-  }
+  const { columns, bands, by } = groupingOf(cohort, options.groups, images);
   const patients = images.map((i) => cohort.records[i]!.patientId);
   if (patients.length === 0) throw new LeadglassError("LG-COHORT-011", `split ${options.split} has no images`);
   const evaluations = evaluateTargets({
@@ -105,7 +116,7 @@ export async function evaluateRun(options: {
     thresholds: run.result.thresholds,
     patients,
     groups: columns,
-    ...{ bands, by: asked.by, release: options.release ?? false },
+    ...{ bands, by, release: options.release ?? false },
     seed: options.seed ?? 1,
   });
   const trained = run.result.report as TrainReport;
