@@ -21,6 +21,8 @@ export interface TrainingChoices {
   readonly views?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
+  /** Canaries of an audit, in words: whoever resumes must have the same. */
+  readonly canaries?: string;
 }
 
 /** What the choices are made for. */

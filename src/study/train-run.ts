@@ -16,7 +16,7 @@ import { floatsOfUnit } from "../training/tile.ts";
 import { train, type TrainingProgress, type TrainingSettings } from "../training/train.ts";
 import { exportModel } from "./deploy.ts";
 import { freezeParameters, frozenNames } from "./freeze.ts";
-import { openRows, predictImages, prepareRows, readAll, type Progress } from "./rows.ts";
+import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
   createRunFolder,
   readFinishedRun,
@@ -49,6 +49,21 @@ export interface TrainRequest {
   readonly onNote?: (line: string) => void;
   readonly onFeatures?: Progress;
   readonly onStep?: (progress: TrainingProgress) => void;
+  readonly intervention?: Intervention;
+}
+
+/** What an audit changes in a private training and sees of it. All else is as in any training. */
+export interface Intervention {
+  /** For the ledger. */
+  readonly what: string;
+  /** How many units it adds to those of the cohort, or takes away, in expectation; public. */
+  readonly units: (labelled: number) => number;
+  /** The units and the model that are trained; the model's own parameters must be among its parameters. */
+  readonly rows: (rows: PreparedData, settings: TrainingSettings) => PreparedData;
+  readonly onNoisySum?: (sums: Float32Array) => void;
+  /** What a checkpoint has to keep for it, and how it is taken up again. */
+  readonly state?: () => Checkpoint["state"];
+  readonly restore?: (state: Checkpoint["state"]) => void;
 }
 
 /** What `train --json` prints. */
@@ -97,6 +112,10 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const cohort = await openCohort(request.cohort);
   const targets = request.targets.map((t) => cohort.target(t));
   const splits = checkSplits(cohort, targets);
+  if (previous?.choices.canaries !== undefined && !request.intervention)
+    throw new LeadglassError("LG-TRAIN-002", `${request.out}: this run was started by an audit`, {
+      hint: "Resume it with audit: its canaries are among the units.",
+    });
   if (previous && previous.cohortFingerprint !== cohort.fingerprint)
     throw new LeadglassError("LG-TRAIN-002", `${request.out}: the cohort has changed since this run began`, {
       hint: "Resume on the cohort the run was started on, or start a new run.",
@@ -112,7 +131,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const chosen = chooseSettings(
     choices,
     {
-      units: labelled.length,
+      units: labelled.length + (request.intervention?.units(labelled.length) ?? 0),
       images: labelled.flat().length,
     },
     insecureSeed,
@@ -165,23 +184,33 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     ),
   );
   await using team = await startTeam({ device: request.device, floatsPerStep: chosen.batchSize * floatsPerUnit });
+  const { intervention } = request;
+  const trained = intervention?.rows(rows, settings) ?? rows;
+  if (resumeFrom) intervention?.restore?.(resumeFrom.state);
   const result = await train({
     engine: team.engine,
     helpers: team.helpers,
-    modelFor: frozen ? (n) => freezeParameters(rows.modelFor(n), frozen.values) : rows.modelFor,
-    data: rows.data,
+    modelFor: frozen ? (n) => freezeParameters(trained.modelFor(n), frozen.values) : trained.modelFor,
+    data: trained.data,
+    ...(intervention?.onNoisySum ? { onNoisySum: intervention.onNoisySum } : {}),
     settings,
     ...(initial ? { initial } : {}),
     ...(resumeFrom ? { resumeFrom } : {}),
-    saveCheckpoint: (checkpoint) => writeCheckpoint(join(request.out, runFiles.checkpoint), checkpoint),
+    saveCheckpoint: (checkpoint) =>
+      writeCheckpoint(join(request.out, runFiles.checkpoint), {
+        ...checkpoint,
+        state: { ...checkpoint.state, ...intervention?.state?.() },
+      }),
     checkpointSeconds: request.checkpointSeconds ?? 15,
     ...(request.onStep ? { onProgress: request.onStep } : {}),
     ...(request.signal ? { signal: request.signal } : {}),
   });
 
-  const shrunk = Object.entries(result.parameters).map(
-    ([name, w]) => [name, w.map((v) => v * chosen.shrinkage)] as const,
-  );
+  // Of the model's own parameters: what an audit added goes no further.
+  const shrunk = whole.parameters.flatMap(({ name }) => {
+    const w = result.parameters[name];
+    return w ? [[name, w.map((v) => v * chosen.shrinkage)] as const] : [];
+  });
   const weights = { ...frozen?.values, ...Object.fromEntries(shrunk) };
   await writeWeights(request.out, weights, shapesOf(whole));
   const predicting = {
@@ -333,6 +362,8 @@ async function openingEntries(run: RunRecord, validation: boolean, request: Trai
       what: `the number of training ${plan.unit}s, declared public: it fixes batch size and learning rate`,
       ...at,
     });
+    if (request.intervention)
+      bodies.push({ kind: "public", cohortFingerprint, what: request.intervention.what, ...at });
   } else
     bodies.push({
       kind: "not-accounted",

@@ -1,43 +1,64 @@
 import { resolve } from "node:path";
 import { LeadglassError } from "../../errors.ts";
 import { trainRun, type TrainReport } from "../../study/train-run.ts";
+import type { TrainingChoices } from "../../study/settings.ts";
 import { command } from "../command.ts";
+import type { Options, Values } from "../options.ts";
 import { count, duration, interval, fileSize, significant, significantUp, table } from "../output.ts";
+
+/** What any training can be told. */
+export const trainingOptions = {
+  cohort: { kind: "text", value: "DIR", about: "the cohort's folder", required: true },
+  target: {
+    kind: "list",
+    value: "COLUMN",
+    about: "what to learn: a column of 0, 1 and blank, or COLUMN=VALUE; several for one model with several answers",
+    required: true,
+  },
+  out: { kind: "text", value: "RUN", about: "the run's folder; it must not exist, unless --resume", required: true },
+  epsilon: { kind: "number", value: "E", about: "train privately within this epsilon" },
+  delta: { kind: "number", value: "D", about: "and this delta; chosen from the number of patients" },
+  unit: { kind: "text", about: "whose privacy: everything of a patient, or each image", oneOf: ["patient", "image"] },
+  "clip-norm": { kind: "number", value: "C", about: "the most one unit may add to a step" },
+  model: { kind: "text", value: "NAME", about: "the architecture" },
+  "image-size": { kind: "whole", value: "PIXELS", about: "side that images are brought to" },
+  views: { kind: "whole", value: "V", about: "views of a unit in one step" },
+  batch: { kind: "whole", value: "B", about: "units of a step; under privacy the expected number" },
+  epochs: { kind: "whole", value: "N", about: "passes over the training units" },
+  lr: { kind: "number", value: "R", about: "learning rate" },
+  optimizer: { kind: "text", about: "the update rule", oneOf: ["sgd", "adam", "adamw", "nadam"] },
+  "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
+  freeze: {
+    kind: "list",
+    value: "NAME",
+    about: "parameters that are not trained; a star stands for any text, as in conv*.weight",
+  },
+  seed: { kind: "whole", value: "S", about: "repeat exactly; not for private models that leave the house" },
+  resume: { kind: "flag", about: "go on with a run that was interrupted" },
+  device: { kind: "text", about: "where to compute", oneOf: ["cpu", "webgpu", "cuda"], initial: "cpu" },
+} as const satisfies Options;
+
+/** What of it decides the training. */
+export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoices => ({
+  model: options.model,
+  epsilon: options.epsilon,
+  delta: options.delta,
+  unit: options.unit,
+  clipNorm: options["clip-norm"],
+  batch: options.batch,
+  epochs: options.epochs,
+  learningRate: options.lr,
+  optimizer: options.optimizer,
+  imageSize: options["image-size"],
+  views: options.views,
+  freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
+});
 
 export const trainCommand = command({
   name: "train",
   about:
     "Trains a model on a cohort's train split; with --epsilon under differential privacy. What is not given is chosen for the cohort's size and the budget, and said.",
-  options: {
-    cohort: { kind: "text", value: "DIR", about: "the cohort's folder", required: true },
-    target: {
-      kind: "list",
-      value: "COLUMN",
-      about: "what to learn: a column of 0, 1 and blank, or COLUMN=VALUE; several for one model with several answers",
-      required: true,
-    },
-    out: { kind: "text", value: "RUN", about: "the run's folder; it must not exist, unless --resume", required: true },
-    epsilon: { kind: "number", value: "E", about: "train privately within this epsilon" },
-    delta: { kind: "number", value: "D", about: "and this delta; chosen from the number of patients" },
-    unit: { kind: "text", about: "whose privacy: everything of a patient, or each image", oneOf: ["patient", "image"] },
-    "clip-norm": { kind: "number", value: "C", about: "the most one unit may add to a step" },
-    model: { kind: "text", value: "NAME", about: "the architecture" },
-    "image-size": { kind: "whole", value: "PIXELS", about: "side that images are brought to" },
-    views: { kind: "whole", value: "V", about: "views of a unit in one step" },
-    batch: { kind: "whole", value: "B", about: "units of a step; under privacy the expected number" },
-    epochs: { kind: "whole", value: "N", about: "passes over the training units" },
-    lr: { kind: "number", value: "R", about: "learning rate" },
-    optimizer: { kind: "text", about: "the update rule", oneOf: ["sgd", "adam", "adamw", "nadam"] },
-    "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
-    freeze: {
-      kind: "list",
-      value: "NAME",
-      about: "parameters that are not trained; a star stands for any text, as in conv*.weight",
-    },
-    seed: { kind: "whole", value: "S", about: "repeat exactly; not for private models that leave the house" },
-    resume: { kind: "flag", about: "go on with a run that was interrupted" },
-    device: { kind: "text", about: "where to compute", oneOf: ["cpu", "webgpu", "cuda"], initial: "cpu" },
-  },
+  options: trainingOptions,
   notes:
     "Ctrl-C saves a checkpoint and exits with 5; the same command with --resume goes on, and ends as if nothing had happened.",
   examples: [
@@ -46,7 +67,7 @@ export const trainCommand = command({
     "leadglass train --cohort masses --target malignant --out runs/private --resume",
   ],
   async run(options, terminal) {
-    const { cohort, target, out, epsilon, delta, unit, model, views, batch, epochs, optimizer, seed } = options;
+    const { cohort, target, out, epsilon, seed } = options;
     if (target.length === 0) throw new LeadglassError("LG-USAGE-001", "--target is missing");
     if (seed !== undefined && epsilon !== undefined)
       terminal.warn(
@@ -58,20 +79,7 @@ export const trainCommand = command({
       cohort,
       targets: target,
       out,
-      choices: {
-        model,
-        epsilon,
-        delta,
-        unit,
-        clipNorm: options["clip-norm"],
-        batch,
-        epochs,
-        learningRate: options.lr,
-        optimizer,
-        imageSize: options["image-size"],
-        views,
-        freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
-      },
+      choices: choicesOf(options),
       resume: options.resume,
       ...(seed === undefined ? {} : { seed }),
       ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
@@ -92,7 +100,7 @@ export const trainCommand = command({
 });
 
 /** Seconds between checkpoints, from the environment: tests of interruption need them close together. */
-function checkpointTime(): { checkpointSeconds?: number } {
+export function checkpointTime(): { checkpointSeconds?: number } {
   const text = process.env["LEADGLASS_CHECKPOINT_SECONDS"];
   if (text === undefined) return {};
   const seconds = Number(text);
