@@ -56,14 +56,14 @@ describe("help says what a command does, its options, and an example", () => {
       Usage: leadglass cohort make --out DIR [options]
 
       Options:
-        --out DIR            the folder to write; it must not exist (required)
-        --kind chest|mass    what is drawn (mass unless given)
-        --patients N         how many patients, at least 10 (360 unless given)
-        --seed S             the same seed draws the same patients (0 unless given)
-        --image-size PIXELS  side of an image; each kind has its own
-        --difficulty X       from 0, plain to see, to 1, close to chance (0.5 unless given)
-        --json               print one JSON document and nothing else on standard output
-        --help               print this help
+        --out DIR                 the folder to write; it must not exist (required)
+        --kind chest|mass|volume  what is drawn (mass unless given)
+        --patients N              how many patients, at least 10 (360 unless given)
+        --seed S                  the same seed draws the same patients (0 unless given)
+        --image-size PIXELS       side of an image; each kind has its own
+        --difficulty X            from 0, plain to see, to 1, close to chance (0.5 unless given)
+        --json                    print one JSON document and nothing else on standard output
+        --help                    print this help
 
       Example:
         leadglass cohort make --kind mass --patients 360 --seed 1 --out masses
