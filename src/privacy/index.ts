@@ -2,8 +2,10 @@ export {
   type Accountant,
   type AccountantName,
   accountantNamed,
+  bestAccountant,
   type DeltaInterval,
   type EpsilonInterval,
+  pldAccountant,
   privacyProfile,
 } from "./accountant.ts";
 export { auditOneRun, declaredGuesses, type Guessing, type OneRunAudit, type ScoreOptions } from "./audit/guesses.ts";
