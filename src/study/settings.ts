@@ -1,7 +1,14 @@
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
 import { architectureNamed } from "../nn/index.ts";
-import { gaussianMu, planPrivateTraining, type DpPlan } from "../privacy/index.ts";
+import {
+  gaussianMu,
+  planPrivateTraining,
+  type Clipping,
+  type DpPlan,
+  type Sampling,
+  type SamplingOptions,
+} from "../privacy/index.ts";
 import type { Loss } from "../training/losses.ts";
 import type { OptimiserSettings } from "../training/optimisers.ts";
 import type { Schedule } from "../training/schedules.ts";
@@ -13,6 +20,11 @@ export interface TrainingChoices {
   readonly delta?: number;
   readonly unit?: "patient" | "image";
   readonly clipNorm?: number;
+  readonly clipping?: Clipping["kind"];
+  readonly sampling?: Sampling["kind"];
+  /** The most units of a step, under truncated sampling. */
+  readonly batchCap?: number;
+  readonly relation?: "add-remove" | "replace";
   readonly batch?: number;
   readonly epochs?: number;
   readonly learningRate?: number;
@@ -82,6 +94,7 @@ function checkChoices({
   clipNorm,
   views,
   imageSize,
+  ...choices
 }: TrainingChoices): void {
   const positive: Record<string, number | undefined> = {
     epsilon,
@@ -92,6 +105,7 @@ function checkChoices({
     "clip-norm": clipNorm,
     views,
     "image-size": imageSize,
+    "batch-cap": choices.batchCap,
   };
   for (const [name, value] of Object.entries(positive))
     if (value !== undefined && !(value > 0 && Number.isFinite(value)))
@@ -105,7 +119,13 @@ function checkChoices({
               : `Leave --${name} out for a good choice.`,
         },
       );
-  for (const [name, value] of Object.entries({ batch, epochs, views, "image-size": imageSize }))
+  for (const [name, value] of Object.entries({
+    batch,
+    epochs,
+    views,
+    "image-size": imageSize,
+    "batch-cap": choices.batchCap,
+  }))
     if (value !== undefined && !Number.isInteger(value))
       throw new LeadglassError("LG-USAGE-001", `--${name}: a whole number was expected, ${value} was given`);
   if (delta !== undefined && delta >= 1)
@@ -115,6 +135,21 @@ function checkChoices({
   if (delta !== undefined && epsilon === undefined)
     throw new LeadglassError("LG-USAGE-001", "--delta is given without --epsilon", {
       hint: "Give --epsilon to train privately, or leave --delta out.",
+    });
+  const privateOnly = {
+    clipping: choices.clipping,
+    sampling: choices.sampling,
+    "batch-cap": choices.batchCap,
+    relation: choices.relation,
+  };
+  for (const [name, value] of Object.entries(privateOnly))
+    if (value !== undefined && epsilon === undefined)
+      throw new LeadglassError("LG-USAGE-001", `--${name} is given without --epsilon`, {
+        hint: `Give --epsilon to train privately, or leave --${name} out.`,
+      });
+  if (choices.batchCap !== undefined && choices.sampling !== "truncated-poisson")
+    throw new LeadglassError("LG-USAGE-001", "--batch-cap is given without --sampling truncated-poisson", {
+      hint: "Only truncated batches have a cap.",
     });
 }
 
@@ -183,18 +218,25 @@ function choosePrivate(
   const fixed = featureModels.includes(architecture);
   const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
   // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
-  const batch = Math.min(
-    choices.batch ?? (linear && units <= 20_000 ? units : Math.round(clamp(units / 4, 64, 2048))),
-    units,
-  );
+  const whole = choices.sampling === "full" || (choices.sampling === undefined && linear && units <= 20_000);
+  const batch = Math.min(choices.batch ?? (whole ? units : Math.round(clamp(units / 4, 64, 2048))), units);
+  if (choices.sampling === "full" && batch !== units)
+    throw new LeadglassError("LG-USAGE-001", `--batch ${batch}: full batches hold all ${units} training ${unit}s`, {
+      hint: "Leave --batch out, or choose another --sampling.",
+    });
   const q = batch / units;
   const epochs = choices.epochs ?? (linear ? 100 : 60);
-  const steps = Math.max(1, Math.round(epochs / q));
+  const steps = Math.max(
+    1,
+    choices.sampling === "shuffle" ? epochs * Math.ceil(units / batch) : Math.round(epochs / q),
+  );
+  const sampling = samplingOf(choices, { batch, units, steps, delta });
   const plan = planPrivateTraining({
     target: { epsilon, delta },
     unit,
-    sampling: { kind: "poisson" },
-    clipping: { kind: "flat", norm: clipNorm },
+    relation: choices.relation === "replace" ? "replace-one" : "add-or-remove-one",
+    sampling,
+    clipping: { kind: choices.clipping ?? "flat", norm: clipNorm },
     steps,
     expectedBatchSize: batch,
     publicCohortSize: units,
@@ -203,9 +245,10 @@ function choosePrivate(
   reasons.push(
     q === 1
       ? `every ${unit} in each of ${steps} steps: the least noise for its cost at this size`
-      : `${steps} steps, each with about ${batch} of ${units} ${unit}s drawn at random`,
+      : `${steps} steps, each with ${drawnText(plan.sampling, batch)} of ${units} ${unit}s`,
     `noise ${plan.noiseMultiplier.toPrecision(4)} times the clipping norm ${clipNorm}, calibrated to epsilon ${epsilon} at delta ${delta}`,
   );
+  if (plan.clipping.kind !== "flat") reasons.push(clippingText[plan.clipping.kind]);
   const optimizer = choices.optimizer ?? (linear ? "sgd" : "adamw");
   // How far a clipped linear model may travel before its noise outweighs what it learns (found by cross-validation).
   const travel = clamp(0.4 * gaussianMu(epsilon, delta) * units, 20, 2000);
@@ -232,6 +275,44 @@ function choosePrivate(
     reasons,
   };
 }
+
+/** The sampling of a plan; full batches where every unit is in every step anyway. */
+function samplingOf(
+  { sampling, batchCap }: TrainingChoices,
+  { batch, units, steps, delta }: { batch: number; units: number; steps: number; delta: number },
+): SamplingOptions {
+  switch (sampling) {
+    case undefined:
+      return { kind: batch === units ? "full" : "poisson" };
+    case "truncated-poisson":
+      return { kind: "truncated-poisson", cap: batchCap ?? Math.min(units, roomyCap(batch, delta / (1000 * steps))) };
+    case "shuffle":
+      return { kind: "shuffle", batchSize: batch, cohortSize: units };
+    default:
+      return { kind: sampling };
+  }
+}
+
+/**
+ * A cap that a draw of `batch` units on average exceeds with at most this probability, by Bernstein's inequality:
+ * P(X >= batch + t) <= exp(-t^2 / (2 batch + 2 t / 3)). A cap that is met more often costs epsilon.
+ */
+function roomyCap(batch: number, probability: number): number {
+  const exponent = -Math.log(probability);
+  return Math.ceil(batch + exponent / 3 + Math.sqrt(exponent ** 2 / 9 + 2 * batch * exponent));
+}
+
+function drawnText(sampling: Sampling, batch: number): string {
+  if (sampling.kind === "shuffle") return `the next ${batch} of a random order`;
+  const cap = sampling.kind === "truncated-poisson" ? `, at most ${sampling.cap},` : "";
+  return `about ${batch}${cap} drawn at random`;
+}
+
+const clippingText: Readonly<Record<Exclude<Clipping["kind"], "flat">, string>> = {
+  "per-layer": "each layer is clipped by itself, to an equal part of the clipping norm",
+  automatic: "every gradient is brought to nearly the clipping norm, small ones too",
+  adaptive: "the clipping norm follows the median of the gradients' norms by a noisy count, which the noise pays for",
+};
 
 /** A power of ten at most a tenth of one over the number of units. */
 const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));
