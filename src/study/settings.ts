@@ -1,7 +1,16 @@
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
 import { architectureNamed } from "../nn/index.ts";
-import { gaussianMu, planPrivateTraining, type DpPlan } from "../privacy/index.ts";
+import {
+  accountantNamed,
+  calibrateNoise,
+  gaussianMu,
+  noiseOfCells,
+  planPrivateTraining,
+  type Accountant,
+  type DpPlan,
+  type Event,
+} from "../privacy/index.ts";
 import type { Loss } from "../training/losses.ts";
 import type { OptimiserSettings } from "../training/optimisers.ts";
 import type { Schedule } from "../training/schedules.ts";
@@ -23,6 +32,10 @@ export interface TrainingChoices {
   readonly freeze?: string;
   /** Canaries of an audit, in words: whoever resumes must have the same. */
   readonly canaries?: string;
+  /** Weigh positives by how many negatives there are to each; under privacy from counts with noise. */
+  readonly positiveWeights?: boolean;
+  /** Whether the validation patients are as private as the others, which they are unless they are said to be public. */
+  readonly validation?: "private" | "public";
 }
 
 /** What the choices are made for. */
@@ -42,6 +55,13 @@ export interface ChosenSettings {
   readonly variants: 1 | 2 | "random";
   readonly augmentation: Augmentation;
   readonly plan: DpPlan | null;
+  /** Noise of what else is released under the run's budget, relative to what one unit changes; null without a plan. */
+  readonly noise: {
+    /** Of counts of positives and negatives, which cost a part of the training's budget; null where none are taken. */
+    readonly labelCounts: number | null;
+    /** Of the histogram of validation scores, which has the whole budget, of other patients, for itself. */
+    readonly validation: number;
+  } | null;
   readonly batchSize: number;
   readonly epochs: number;
   readonly loss: Loss;
@@ -151,6 +171,7 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
       ? { flipHorizontal: true }
       : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
     plan: null,
+    noise: null,
     batchSize,
     epochs,
     loss: { kind: "binary", labelSmoothing: 0.05 },
@@ -167,6 +188,9 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
     ],
   };
 }
+
+/** Share of the squared mu that counting labels may take; the training's noise grows by 2.6 % for it. */
+const labelCountShare = 0.05;
 
 function choosePrivate(
   choices: TrainingChoices,
@@ -190,8 +214,10 @@ function choosePrivate(
   const q = batch / units;
   const epochs = choices.epochs ?? (linear ? 100 : 60);
   const steps = Math.max(1, Math.round(epochs / q));
+  const target = { epsilon, delta };
+  const labelCounts = choices.positiveWeights ? 1 / (gaussianMu(epsilon, delta) * Math.sqrt(labelCountShare)) : null;
   const plan = planPrivateTraining({
-    target: { epsilon, delta },
+    ...(labelCounts === null ? { target } : { delta, noiseMultiplier: noiseBeside(labelCounts, { target, q, steps }) }),
     unit,
     sampling: { kind: "poisson" },
     clipping: { kind: "flat", norm: clipNorm },
@@ -206,6 +232,10 @@ function choosePrivate(
       : `${steps} steps, each with about ${batch} of ${units} ${unit}s drawn at random`,
     `noise ${plan.noiseMultiplier.toPrecision(4)} times the clipping norm ${clipNorm}, calibrated to epsilon ${epsilon} at delta ${delta}`,
   );
+  if (labelCounts !== null)
+    reasons.push(
+      `positives weighed by counts with noise ${labelCounts.toPrecision(4)}, within the same epsilon: the training's noise is 2.6 % larger for it`,
+    );
   const optimizer = choices.optimizer ?? (linear ? "sgd" : "adamw");
   // How far a clipped linear model may travel before its noise outweighs what it learns (found by cross-validation).
   const travel = clamp(0.4 * gaussianMu(epsilon, delta) * units, 20, 2000);
@@ -222,6 +252,7 @@ function choosePrivate(
     variants: fixed ? 2 : "random",
     augmentation: { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
     plan,
+    noise: { labelCounts, validation: noiseOfCells(target) },
     batchSize: batch,
     epochs,
     loss: { kind: "binary" },
@@ -231,6 +262,20 @@ function choosePrivate(
     shrinkage: linear ? 1 / 3 : 1,
     reasons,
   };
+}
+
+/** The noise of a training that stays within a target together with one release of noise `counts`. */
+function noiseBeside(
+  counts: number,
+  { target, q, steps }: { target: { epsilon: number; delta: number }; q: number; steps: number },
+): number {
+  const counting: Event = { kind: "poisson-gaussian", samplingProbability: 1, noiseMultiplier: counts, steps: 1 };
+  const alone = accountantNamed(q === 1 ? "gaussian" : "rdp");
+  const accountant: Accountant = {
+    name: alone.name,
+    epsilon: (events, delta, relation) => alone.epsilon([...events, counting], delta, relation),
+  };
+  return calibrateNoise({ target, samplingProbability: q, steps, accountant });
 }
 
 /** A power of ten at most a tenth of one over the number of units. */
