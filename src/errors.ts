@@ -90,6 +90,7 @@ export const errorTable = {
   "LG-PRIVACY-008": entry(4, 409, "the ledger was changed"),
   "LG-PRIVACY-009": entry(4, 501, "the platform has no cryptographic generator or hash"),
   "LG-PRIVACY-010": entry(3, 422, "an epsilon with which nothing can be learned"),
+  "LG-PRIVACY-011": entry(4, 423, "another process keeps the ledger"),
   // training
   "LG-TRAIN-001": entry(3, 422, "training diverged"),
   "LG-TRAIN-002": entry(3, 422, "a run folder cannot be used"),

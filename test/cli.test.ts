@@ -22,6 +22,9 @@ interface Interval {
   readonly high: number;
 }
 
+/** The one ledger beside the runs. */
+const ledgerFile = async (): Promise<string> => join("ledgers", (await readdir(at("ledgers")))[0]!);
+
 const train = ["train", "--cohort", "cohort", "--target", "malignant"];
 
 beforeAll(async () => {
@@ -76,7 +79,7 @@ describe("a cohort, a private model, and what follows from it", () => {
     ]);
   });
 
-  it("evaluate_hasIntervalsAroundItsValuesAndWritesNothing", async () => {
+  it("evaluate_hasIntervalsAroundItsValues_andWritesNothingButAnEntry_onceHoweverOftenItIsRepeated", async () => {
     const before = await readdir(root, { recursive: true });
     const { code, value } = await json<{
       metrics: {
@@ -99,6 +102,14 @@ describe("a cohort, a private model, and what follows from it", () => {
     expect(hospitals.reduce((sum, g) => sum + g.n, 0)).toBe(value.n);
     expect(value.privacy.epsilon).toBeLessThanOrEqual(8);
     expect(await readdir(root, { recursive: true })).toEqual(before);
+    const ledger = await readFile(at(await ledgerFile()), "utf8");
+    await json("evaluate", "--run", "private", "--cohort", "cohort", "--group", "hospital", "--group", "sex,age");
+    expect(await readFile(at(await ledgerFile()), "utf8")).toBe(ledger);
+    expect(JSON.parse(ledger.trimEnd().split("\n").at(-1)!)).toMatchObject({
+      kind: "evaluation",
+      access: "not accounted",
+      splits: ["test"],
+    });
   });
 
   it("predict_csvAndParquetHoldTheSameRows", async () => {
@@ -141,14 +152,16 @@ describe("a cohort, a private model, and what follows from it", () => {
       ...["ledger", "show", "private"],
     );
     expect(shown).toMatchObject({ code: 0, value: { valid: true } });
-    expect(shown.value.entries.map((e) => e.kind)).toEqual(["cohort-opened", "training", "public", "not-accounted"]);
+    expect(shown.value.entries.map((e) => e.kind).slice(0, 7)).toEqual([
+      ...["cohort-opened", "training", "public", "owner-only", "noisy-histogram", "owner-only", "finished"],
+    ]);
     expect(await json("ledger", "verify", "private")).toMatchObject({ code: 0, value: { valid: true, problems: [] } });
     const path = at("private/ledger.jsonl");
     const text = await readFile(path, "utf8");
     await writeFile(path, text.replace("validation split", "vaIidation split"));
     const changed = await json<{ problems: { index: number }[] }>("ledger", "verify", "private");
     expect(changed).toMatchObject({ code: 4, value: { valid: false } });
-    expect(changed.value.problems[0]!.index).toBe(3);
+    expect(changed.value.problems[0]!.index).toBe(5);
     await writeFile(path, text);
   });
 

@@ -130,6 +130,12 @@ describe("help says what a command does, its options, and an example", () => {
         --init-from RUN                 start from another run's weights, where names and sizes agree
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
+        --validation private|public     public where the validation patients need no protection: threshold
+                                        and AUROC are then taken without noise
+        --positive-weights              weigh positives by how many negatives there are to each; privately
+                                        from counts with noise
+        --ledger DIR                    the folder of ledgers; LEADGLASS_LEDGERS, or the nearest one
+                                        beside or above the run, unless given
         --seed S                        repeat exactly; not for private models that leave the house
         --resume                        go on with a run that was interrupted
         --device cpu|webgpu|cuda        where to compute (cpu unless given)
@@ -150,7 +156,8 @@ describe("help says what a command does, its options, and an example", () => {
   it("evaluate", async () => {
     expect(await helpOf(evaluate)).toMatchInlineSnapshot(`
       "Evaluates a finished run on a split: metrics with 95 % intervals, resampled by patient, overall and
-      by group, at the threshold that was chosen on validation. Writes nothing.
+      by group, at the threshold that was chosen on validation. Writes nothing but an entry in the
+      cohort's ledger.
 
       Usage: leadglass evaluate --run RUN --cohort DIR [options]
 
@@ -301,13 +308,15 @@ describe("help says what a command does, its options, and an example", () => {
 
   it("ledger", async () => {
     expect(await helpOf(ledger)).toMatchInlineSnapshot(`
-      "Every access of a run to private data: accounted, public, or NOT ACCOUNTED.
+      "Everything that was done with a cohort's patients: accounted, public, for the owner only, or NOT
+      ACCOUNTED.
 
       Usage: leadglass ledger COMMAND [options]
 
       Commands:
         show    every entry in words, and what was spent
         verify  whether anything was changed
+        budget  the most that all of it may cost together
 
       leadglass ledger COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy
       refused, 5 interrupted, 70 a bug of ours.
@@ -321,7 +330,9 @@ describe("help says what a command does, its options, and an example", () => {
 
   it("ledger show", async () => {
     expect(await helpOf(ledgerShow)).toMatchInlineSnapshot(`
-      "Shows every access of a run to private data, in words, and what was spent on each cohort.
+      "Shows everything that was done with a cohort's patients, in words: what was opened, when, by which
+      mechanism, what it cost, what no epsilon covers, and what is left of the budget. Give a run, or the
+      ledger file of a cohort.
 
       Usage: leadglass ledger show RUN [options]
 
@@ -329,18 +340,22 @@ describe("help says what a command does, its options, and an example", () => {
         --json  print one JSON document and nothing else on standard output
         --help  print this help
 
-      Exits with 4 where the ledger was changed after it was written.
+      A star marks what the given run did. Exits with 4 where the ledger, the run or its cohort's ledger
+      was changed.
 
-      Example:
+      Examples:
         leadglass ledger show runs/private
+        leadglass ledger show runs/ledgers/1f3a5c7e9b2d4f60.jsonl
       "
     `);
   });
 
   it("ledger verify", async () => {
     expect(await helpOf(ledgerVerify)).toMatchInlineSnapshot(`
-      "Checks that a run's ledger is whole: numbering, the chain of hashes, and that every cost is what its
-      plan costs. Entries cut off the end do not show in a chain; compare the last hash with one you kept.
+      "Checks that nothing was changed: the numbering and chain of a ledger, that every cost is what its
+      plan costs and passed no budget; of a run also its plan, settings, results and parameters, and that
+      its cohort's ledger still holds everything that the run remembers. Keep the last hash elsewhere to
+      see even a forgery of all copies.
 
       Usage: leadglass ledger verify RUN [options]
 
@@ -348,7 +363,7 @@ describe("help says what a command does, its options, and an example", () => {
         --json  print one JSON document and nothing else on standard output
         --help  print this help
 
-      Exits with 4 where something was changed.
+      Takes a run or a ledger file. Exits with 4 where something was changed.
 
       Example:
         leadglass ledger verify runs/private

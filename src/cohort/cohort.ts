@@ -35,6 +35,8 @@ export interface Cohort {
   readonly targets: readonly string[];
   /** Columns to describe patients and images by: those of cohort.yaml, or all that are nothing else. */
   readonly attributes: readonly string[];
+  /** The privacy budget that cohort.yaml begins with; the ledger's own rules once there is one. */
+  readonly budget: { readonly epsilon: number; readonly delta: number; readonly unit: "patient" | "image" } | null;
   /** What a person should know before believing a result on this cohort. */
   readonly warnings: readonly Problem[];
   /** A column's cells, null where blank; throws LG-COHORT-004 listing the columns there are. */
@@ -86,6 +88,7 @@ export function cohortOf(dir: string, inspection: Inspection): Cohort {
     columns: table.columns,
     targets,
     attributes: manifest.attributes ?? table.columns.filter((name) => !taken.has(name)),
+    budget: manifest.privacy ? { unit: "patient", ...manifest.privacy } : null,
     warnings: inspection.problems.filter((problem) => problem.severity === "warning"),
     column: (name) => columnOf(table, name).map((cell) => (cell === "" ? null : cell)),
     target: (asked) => readTarget(table, manifest, asked),

@@ -27,6 +27,14 @@ const manifestSchema = z.strictObject({
   patient: z.string().min(1).optional(),
   split: z.string().min(1).optional(),
   attributes: z.array(z.string().min(1)).optional(),
+  /** The most that everything accounted on this cohort may cost, until the ledger says otherwise. */
+  privacy: z
+    .strictObject({
+      epsilon: z.number().positive(),
+      delta: z.number().positive().lt(1),
+      unit: z.enum(["patient", "image"]).optional(),
+    })
+    .optional(),
 });
 
 export type TargetRule = z.infer<typeof targetSchema>;
@@ -36,6 +44,7 @@ export interface Manifest {
   readonly patient?: string;
   readonly split?: string;
   readonly attributes?: readonly string[];
+  readonly privacy?: { readonly epsilon: number; readonly delta: number; readonly unit?: "patient" | "image" };
 }
 
 /**
@@ -63,7 +72,7 @@ export function parseManifest(text: string, place: string): Manifest {
     const issue = parsed.error.issues[0]!;
     const key = issue.path.length === 0 ? "the document" : issue.path.join(".");
     throw new LeadglassError("LG-COHORT-003", `${place}: ${key}: ${issue.message}`, {
-      hint: "Known keys: targets (column, positive, values, uncertain), patient, split, attributes.",
+      hint: "Known keys: targets (column, positive, values, uncertain), patient, split, attributes, privacy (epsilon, delta, unit).",
     });
   }
   const targets = Object.fromEntries(

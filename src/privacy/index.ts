@@ -35,6 +35,7 @@ export {
   refutesCurve,
 } from "./audit/one-run.ts";
 export { type AuditPower, auditPower, canariesNeeded, type PowerOptions } from "./audit/power.ts";
+export { noiseOfCells, noisyCells } from "./cells.ts";
 export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
 export {
   type AdaptiveClipping,
@@ -58,6 +59,7 @@ export {
 } from "./events.ts";
 export { gaussianDelta, gaussianEpsilon, gaussianMu } from "./gaussian.ts";
 export {
+  appendEntries,
   appendEntry,
   canonicalJson,
   formatEntry,
@@ -67,7 +69,15 @@ export {
   summariseLedger,
   verifyLedger,
 } from "./ledger.ts";
-export { type Access, type LedgerBody, type LedgerEntry, type LedgerKind, parseLedger } from "./ledger-entries.ts";
+export { budgetOf, costOfModel, lineageOf, type ModelCost } from "./ledger-costs.ts";
+export {
+  type Access,
+  type BudgetEntry,
+  type LedgerBody,
+  type LedgerEntry,
+  type LedgerKind,
+  parseLedger,
+} from "./ledger-entries.ts";
 export { gaussianNoise, noiseScale, type NoiseScale, noisyCount } from "./noise.ts";
 export {
   type DpPlan,

@@ -230,7 +230,7 @@ describe("summariseLedger", () => {
   it("givesARowForEveryAccess_andTheComposedEpsilonWithItsWarnings", () => {
     const { rows, budgets } = summariseLedger(entries);
     expect(rows).toHaveLength(7);
-    expect(rows[4]).toEqual({
+    expect(rows[4]).toMatchObject({
       index: 4,
       kind: "public",
       access: "public",
@@ -245,7 +245,7 @@ describe("summariseLedger", () => {
       delta: 1e-5,
       trainings: 2,
       noisyCounts: 1,
-      warnings: ["1 NOT ACCOUNTED access(es) to this cohort are outside this epsilon"],
+      warnings: ["1 NOT ACCOUNTED access(es) to this cohort (splits: all) are outside this epsilon"],
     });
     expect(budgets[0]!.epsilon.upper).toBe(entries[5]!.cumulative!.epsilon);
     // Composition is cheaper than adding epsilons up, and dearer than either alone.

@@ -1,15 +1,25 @@
 import { LeadglassError, isLeadglassError } from "../errors.ts";
-import { accountantNamed, type Event, type Relation } from "./accountant.ts";
+import type { EpsilonInterval, Relation } from "./accountant.ts";
+import {
+  budgetOf,
+  compose,
+  costsOf,
+  epsilonThatFits,
+  lastOfEachRun,
+  passedBudget,
+  sameBudget,
+} from "./ledger-costs.ts";
 import {
   type Access,
   accessOf,
+  type BudgetEntry,
   type LedgerBody,
   type LedgerEntry,
   type LedgerKind,
   sentenceOf,
   type TrainingEntry,
 } from "./ledger-entries.ts";
-import { eventOf, parsePlan, spent, type Unit } from "./plan.ts";
+import { parsePlan, spent, type Unit } from "./plan.ts";
 
 /**
  * The one text of a JSON value: keys sorted, no spaces, numbers as ECMAScript writes them; properties that are undefined
@@ -48,55 +58,6 @@ export function formatEntry(entry: LedgerEntry): string {
   return `${canonicalJson(entry)}\n`;
 }
 
-/** The last entry of each run: entries of one run count its steps from the start, so the last holds them all. */
-function lastOfEachRun(entries: readonly LedgerEntry[]): Set<LedgerEntry> {
-  const last = new Map<string, LedgerEntry>();
-  for (const entry of entries)
-    if (entry.kind === "training") last.set(`${entry.cohortFingerprint} ${entry.run}`, entry);
-  return new Set(last.values());
-}
-
-interface Cost {
-  readonly cohortFingerprint: string;
-  readonly unit: Unit;
-  readonly relation: Relation;
-  readonly delta: number;
-  readonly event: Event;
-}
-
-/** Everything that costs something, one item for each run and each count. */
-function costsOf(entries: readonly LedgerEntry[]): Cost[] {
-  const last = lastOfEachRun(entries);
-  return entries.flatMap((entry): Cost[] => {
-    if (entry.kind === "training" && last.has(entry)) {
-      const { cohortFingerprint, plan, stepsDone } = entry;
-      const { unit, relation, delta } = plan;
-      return [{ cohortFingerprint, unit, relation, delta, event: eventOf(plan, stepsDone) }];
-    }
-    if (entry.kind === "noisy-count") {
-      const { cohortFingerprint, unit, relation, delta, noiseMultiplier } = entry;
-      const event: Event = { kind: "poisson-gaussian", samplingProbability: 1, noiseMultiplier, steps: 1 };
-      return [{ cohortFingerprint, unit, relation, delta, event }];
-    }
-    return [];
-  });
-}
-
-/** What several costs on one cohort and unit come to together. */
-function compose(costs: readonly Cost[], wantedDelta?: number) {
-  // A bound at the smallest delta holds at the others; a bound for exchanged units is the stricter relation.
-  const delta = wantedDelta ?? Math.min(...costs.map((cost) => cost.delta));
-  const relation: Relation = costs.some((cost) => cost.relation === "replace-one")
-    ? "replace-one"
-    : "add-or-remove-one";
-  const exact = costs.every(({ event }) => event.kind === "poisson-gaussian" && event.samplingProbability === 1);
-  const accountant = accountantNamed(exact ? "gaussian" : "rdp");
-  const events = costs.map((cost) => cost.event);
-  return { epsilon: accountant.epsilon(events, delta, relation), delta, relation };
-}
-
-const sameBudget = (a: Cost, b: Cost): boolean => a.cohortFingerprint === b.cohortFingerprint && a.unit === b.unit;
-
 /** Why a training entry cannot follow the earlier entries of its run; null when it can. */
 function brokenRun(entries: readonly LedgerEntry[], next: Omit<TrainingEntry, "hash">): string | null {
   const before = entries.findLast(
@@ -116,21 +77,50 @@ function cumulativeAfter(entries: readonly LedgerEntry[], entry: LedgerEntry): L
   return { epsilon: epsilon.upper, delta };
 }
 
+/** The budget that an entry says it replaces. */
+const previousBudget = (entries: readonly LedgerEntry[], cohortFingerprint: string): BudgetEntry["previous"] => {
+  const { unit, epsilon, delta } = budgetOf(entries, cohortFingerprint) ?? {};
+  return unit === undefined ? null : { unit, epsilon: epsilon!, delta: delta! };
+};
+
 /**
  * Makes the entry that comes next in a ledger: numbered, tied to the one before by its hash, with its access, a sentence
  * and, where it costs something, what it costs by itself and together with all before it. Nothing is written.
- * Throws LG-PRIVACY-002 for more steps than the plan allows and LG-PRIVACY-008 when a run's plan or steps do not
- * continue its earlier entries.
+ * Throws LG-PRIVACY-002 for more steps than the plan allows, or for what would pass the cohort's budget, and
+ * LG-PRIVACY-008 when a run's plan or steps do not continue its earlier entries.
  */
 export async function appendEntry(entries: readonly LedgerEntry[], body: LedgerBody): Promise<LedgerEntry> {
+  const entry = await sealed(entries, body);
+  const passed = passedBudget(entries, [entry]);
+  if (passed !== null) throw passed;
+  return entry;
+}
+
+/**
+ * Makes the entries that come next, all or none, and returns the ledger with them: what one access reserves is held
+ * against the budget as a whole, so that a refusal says what all of it would have cost. Throws as {@link appendEntry}.
+ */
+export async function appendEntries(
+  entries: readonly LedgerEntry[],
+  bodies: readonly LedgerBody[],
+): Promise<LedgerEntry[]> {
+  const all = [...entries];
+  for (const body of bodies) all.push(await sealed(all, body));
+  const passed = passedBudget(entries, all.slice(entries.length));
+  if (passed !== null) throw passed;
+  return all;
+}
+
+async function sealed(entries: readonly LedgerEntry[], body: LedgerBody): Promise<LedgerEntry> {
   const epsilon = body.kind === "training" ? spent(body.plan, body.stepsDone) : null;
+  const told = body.kind === "budget" ? { ...body, previous: previousBudget(entries, body.cohortFingerprint) } : body;
   const unsealed = {
-    ...body,
+    ...told,
     ...(epsilon === null ? {} : { epsilon }),
     index: entries.length,
     previousHash: entries.at(-1)?.hash ?? GENESIS,
     access: accessOf[body.kind],
-    sentence: sentenceOf(body, epsilon?.upper ?? null),
+    sentence: sentenceOf(told, epsilon?.upper ?? null),
     cumulative: null,
     hash: "",
   } as LedgerEntry;
@@ -149,8 +139,8 @@ export interface LedgerProblem {
 }
 
 /**
- * Checks a ledger: numbering, the chain of hashes, that every cost is what its plan costs, and that runs continue
- * themselves. An edit, deletion, insertion or exchange of entries shows. Two things a chain alone cannot show: entries
+ * Checks a ledger: numbering, the chain of hashes, that every cost is what its plan costs, that runs continue
+ * themselves, and that nothing passed the budget that ruled at its time. An edit, deletion, insertion or exchange of entries shows. Two things a chain alone cannot show: entries
  * cut off the end, and a ledger whose every later hash was computed anew; pass an `anchor`, the index and hash of an
  * entry remembered elsewhere (by the checkpoint, or on paper), to see those too.
  */
@@ -187,6 +177,13 @@ function costProblems(before: readonly LedgerEntry[], entry: LedgerEntry): strin
       const broken = brokenRun(before, entry);
       if (broken !== null) problems.push(broken);
     }
+    if (
+      entry.kind === "budget" &&
+      canonicalJson(entry.previous) !== canonicalJson(previousBudget(before, entry.cohortFingerprint))
+    )
+      problems.push("the budget it says it replaces is not the one that ruled");
+    const passed = passedBudget(before, [entry]);
+    if (passed !== null) problems.push(passed.message);
     const cumulative = cumulativeAfter(before, entry);
     const matches =
       cumulative === null || entry.cumulative === null
@@ -206,6 +203,16 @@ export interface LedgerRow {
   readonly access: Access;
   readonly cohortFingerprint: string | null;
   readonly sentence: string;
+  /** When, where the entry says so. */
+  readonly at: string | null;
+  readonly run: string | null;
+  /** The splits it touched; null for all. */
+  readonly splits: readonly string[] | null;
+  /** What this access costs by itself at its own delta; null where it costs nothing or nobody knows. */
+  readonly epsilon: number | null;
+  readonly delta: number | null;
+  /** What everything accounted on its cohort and unit came to with it. */
+  readonly cumulative: LedgerEntry["cumulative"];
 }
 
 /** What was spent on one cohort for one kind of unit. */
@@ -214,8 +221,19 @@ export interface LedgerBudget {
   readonly unit: Unit;
   readonly relation: Relation;
   readonly delta: number;
-  readonly epsilon: { readonly upper: number; readonly lower: number | null };
+  /** Of the split that lost most, which is what a patient can have lost. */
+  readonly epsilon: EpsilonInterval;
+  readonly splits: readonly { readonly split: string | null; readonly epsilon: EpsilonInterval }[];
+  /** The budget that rules, and what of it the worst-off split has spent at the budget's own delta; null for none. */
+  readonly budget: {
+    readonly epsilon: number;
+    readonly delta: number;
+    readonly spent: number;
+    /** The largest epsilon, at the budget's delta, that one more access may have; null for none. */
+    readonly fits: number | null;
+  } | null;
   readonly trainings: number;
+  /** Noisy counts and histograms. */
   readonly noisyCounts: number;
   /** What the reader of this epsilon must know beside it; empty when nothing limits it. */
   readonly warnings: readonly string[];
@@ -223,7 +241,8 @@ export interface LedgerBudget {
 
 /**
  * What a data-protection officer needs of a ledger: a row for every access, and for every cohort and unit the epsilon of
- * everything accounted together, at `delta` or else at the smallest delta in use, with warnings that limit it.
+ * everything accounted together, at `delta` or else at the smallest delta in use, with the budget that rules and with
+ * warnings that limit it.
  * Throws LG-PRIVACY-001 when delta is impossible.
  */
 export function summariseLedger(
@@ -231,32 +250,76 @@ export function summariseLedger(
   { delta }: { delta?: number } = {},
 ): { rows: LedgerRow[]; budgets: LedgerBudget[] } {
   const rows = entries.map((entry): LedgerRow => {
-    const { index, kind, access, sentence, cohortFingerprint = null } = entry;
-    return { index, kind, access, cohortFingerprint, sentence };
-  });
-  const costs = costsOf(entries);
-  const groups = costs.filter((cost, i) => costs.findIndex((other) => sameBudget(other, cost)) === i);
-  const budgets = groups.map((group): LedgerBudget => {
-    const { cohortFingerprint, unit } = group;
-    const own = costs.filter((cost) => sameBudget(cost, group));
-    const here = entries.filter((entry) => entry.cohortFingerprint === cohortFingerprint);
-    const trainings = [...lastOfEachRun(here)].filter((entry) => entry.kind === "training" && entry.plan.unit === unit);
-    const notAccounted = here.filter((entry) => entry.access === "not accounted").length;
-    const seeded = trainings.some((entry) => entry.kind === "training" && entry.plan.insecureSeed);
-    const otherUnit = costs.some((cost) => cost.cohortFingerprint === cohortFingerprint && cost.unit !== unit);
-    const warnings = [
-      ...(notAccounted > 0 ? [`${notAccounted} NOT ACCOUNTED access(es) to this cohort are outside this epsilon`] : []),
-      ...(seeded ? ["noise came from a seed: this epsilon protects nobody"] : []),
-      ...(otherUnit ? ["other accesses were accounted for another unit and are not in this epsilon"] : []),
-    ];
+    const { index, kind, access, sentence, cohortFingerprint = null, at = null, run = null, splits = null } = entry;
+    const cost = costsOf([entry]).map((own) => compose([own]))[0];
+    const { cumulative } = entry;
     return {
-      cohortFingerprint,
-      unit,
-      ...compose(own, delta),
-      trainings: trainings.length,
-      noisyCounts: own.length - trainings.length,
-      warnings,
+      ...{ index, kind, access, cohortFingerprint, sentence, at, run, splits },
+      epsilon: cost?.epsilon.upper ?? null,
+      delta: cost?.delta ?? null,
+      cumulative,
     };
   });
+  const costs = costsOf(entries);
+  const ruling = [...new Set(entries.map((entry) => entry.cohortFingerprint ?? ""))].flatMap((cohort) => {
+    const budget = budgetOf(entries, cohort);
+    return budget === undefined ? [] : [budget];
+  });
+  const groups = [...costs, ...ruling];
+  const budgets = groups
+    .filter((group, i) => groups.findIndex((other) => sameBudget(other, group)) === i)
+    .map((group): LedgerBudget => {
+      const { cohortFingerprint, unit } = group;
+      const own = costs.filter((cost) => sameBudget(cost, group));
+      const here = entries.filter((entry) => entry.cohortFingerprint === cohortFingerprint);
+      const trainings = [...lastOfEachRun(here)].filter(
+        (entry) => entry.kind === "training" && entry.plan.unit === unit,
+      );
+      const budget = ruling.find((entry) => sameBudget(entry, group));
+      const composed = own.length > 0 ? compose(own, delta) : nothing(delta ?? group.delta);
+      return {
+        cohortFingerprint,
+        unit,
+        ...composed,
+        budget:
+          budget === undefined
+            ? null
+            : {
+                epsilon: budget.epsilon,
+                delta: budget.delta,
+                spent: own.length > 0 ? compose(own, budget.delta).epsilon.upper : 0,
+                fits: epsilonThatFits(own, budget),
+              },
+        trainings: trainings.length,
+        noisyCounts: own.length - trainings.length,
+        warnings: warningsOf(here, unit),
+      };
+    });
   return { rows, budgets };
+}
+
+const nothing = (delta: number) => ({
+  epsilon: { upper: 0, lower: 0 },
+  delta,
+  relation: "add-or-remove-one" as const,
+  splits: [],
+});
+
+/** What limits the epsilon of a cohort's entries for one unit. */
+function warningsOf(here: readonly LedgerEntry[], unit: Unit): string[] {
+  const notAccounted = here.filter((entry) => entry.access === "not accounted");
+  const where = [...new Set(notAccounted.flatMap((entry) => entry.splits ?? ["all"]))].join(", ");
+  const ownerOnly = here.filter((entry) => entry.access === "owner only").length;
+  const seeded = here.some((entry) => entry.kind === "training" && entry.plan.unit === unit && entry.plan.insecureSeed);
+  const otherUnit = costsOf(here).some((cost) => cost.unit !== unit);
+  return [
+    ...(notAccounted.length > 0
+      ? [`${notAccounted.length} NOT ACCOUNTED access(es) to this cohort (splits: ${where}) are outside this epsilon`]
+      : []),
+    ...(ownerOnly > 0
+      ? [`${ownerOnly} result(s) for the owner alone are outside it too, should they be passed on`]
+      : []),
+    ...(seeded ? ["noise came from a seed: this epsilon protects nobody"] : []),
+    ...(otherUnit ? ["other accesses were accounted for another unit and are not in this epsilon"] : []),
+  ];
 }

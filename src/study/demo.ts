@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { makePhantomCohort } from "../cohort/index.ts";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { pairedDifference, type PairedInterval, type ScoreEvaluation } from "../evaluation/index.ts";
-import { parsePlan, summariseLedger, type LedgerRow } from "../privacy/index.ts";
+import { lineageOf, parsePlan, summariseLedger, type LedgerEntry, type LedgerRow } from "../privacy/index.ts";
 import { evaluateRun, type Prediction } from "./evaluate-run.ts";
 import { contactSheet } from "./report/contact-sheet.ts";
 import { demoPage } from "./report/demo-page.ts";
@@ -102,6 +102,7 @@ async function tell(out: string, { patients, signal, onNote, onProgress }: DemoO
       targets: [target],
       out: run,
       choices: { epsilon },
+      ledger: join(out, "runs", "ledgers"),
       ...(epsilon === undefined ? { seed: 1 } : {}),
       ...(signal ? { signal } : {}),
       onFeatures: (done, total) => onProgress?.(`reading, ${name}`, "images", done, total),
@@ -109,6 +110,7 @@ async function tell(out: string, { patients, signal, onNote, onProgress }: DemoO
     });
     const { report, prediction } = await evaluateRun({ run, cohort: dir, split: "test", groups: [] });
     const { settings } = prediction.run;
+    const { cohort: accesses } = await readLedger(run);
     finished.push({
       name,
       run,
@@ -117,7 +119,7 @@ async function tell(out: string, { patients, signal, onNote, onProgress }: DemoO
       attacker: settings.batches.kind === "private" ? attackerBound(parsePlan(settings.batches.plan)) : null,
       metrics: report.metrics,
       aurocLost: finished[0] ? lostAuroc(finished[0].prediction, prediction) : null,
-      ledger: summariseLedger((await readLedger(run)).entries).rows,
+      ledger: rowsOf(accesses.entries ?? [], prediction.run.ledger.run),
       prediction,
     });
   }
@@ -146,6 +148,12 @@ async function tell(out: string, { patients, signal, onNote, onProgress }: DemoO
     demoPage(report, { roc: figures.roc, intervals: figures.intervals, benign: sheets[0]!, malignant: sheets[1]! }),
   );
   return report;
+}
+
+/** What one model did, of all that stands in the ledger that the models share. */
+function rowsOf(entries: readonly LedgerEntry[], run: string): LedgerRow[] {
+  const own = lineageOf(entries, run);
+  return summariseLedger(entries).rows.filter((row) => row.run !== null && own.has(row.run));
 }
 
 /** The folder itself where it is free, or the first free one of DIR-2, DIR-3, ... */

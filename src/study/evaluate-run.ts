@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { ageYearsOf, openCohort, type Cohort } from "../cohort/index.ts";
 import { LeadglassError } from "../errors.ts";
 import {
@@ -8,9 +9,11 @@ import {
   type GroupColumn,
   type ScoreEvaluation,
 } from "../evaluation/index.ts";
+import type { Access, LedgerBody, LedgerEntry } from "../privacy/index.ts";
 import { startEngine } from "../runtime/index.ts";
+import { appendToCohortLedger, ledgerForRun } from "./cohort-ledger.ts";
 import { openRows, predictImages, type Progress } from "./rows.ts";
-import { readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
+import { codeVersion, readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
 import { maskedLabels, type TrainReport } from "./train-run.ts";
 
 export interface Prediction {
@@ -66,6 +69,13 @@ export interface EvaluateReport {
     readonly insecureSeed: boolean;
     readonly notAccounted: readonly string[];
   } | null;
+  /** Where the ledger of the evaluated cohort says so; null where it could not be written. */
+  readonly ledger: {
+    readonly path: string;
+    readonly index: number;
+    /** "public" where the patients were declared public. */
+    readonly access: Access;
+  } | null;
 }
 
 /** What to group some images by, as `--group` asks: columns of cells, the bands of numbers, and the groupings. */
@@ -89,7 +99,8 @@ export function groupingOf(
 
 /**
  * Evaluates a finished run on a split, overall and by group, with patient-resampled 95 % intervals and the thresholds
- * that were frozen on validation.
+ * that were frozen on validation, and enters that into the ledger of the cohort it was evaluated on: the figures carry no
+ * noise. A ledger that cannot be written is told of, and no reason to stop.
  * Throws LG-TRAIN-002 for an unfinished run, LG-EVAL-... where the split cannot be evaluated.
  */
 export async function evaluateRun(options: {
@@ -102,6 +113,7 @@ export async function evaluateRun(options: {
   readonly release?: boolean;
   readonly seed?: number;
   readonly onProgress?: Progress;
+  readonly onWarning?: (line: string) => void;
 }): Promise<{ report: EvaluateReport; prediction: Prediction }> {
   const prediction = await predictRun(options);
   const { run, cohort, images, probabilities } = prediction;
@@ -119,6 +131,7 @@ export async function evaluateRun(options: {
     ...{ bands, by, release: options.release ?? false },
     seed: options.seed ?? 1,
   });
+  const ledger = await enter(options, prediction);
   const trained = run.result.report as TrainReport;
   return {
     prediction,
@@ -142,6 +155,43 @@ export async function evaluateRun(options: {
         insecureSeed: trained.privacy.insecureSeed,
         notAccounted: trained.privacy.notAccounted,
       },
+      ledger,
     },
   };
+}
+
+/** Enters an evaluation, once however often it is repeated. */
+async function enter(
+  { run: dir, split, groups, onWarning }: Parameters<typeof evaluateRun>[0],
+  { run, cohort }: Prediction,
+): Promise<EvaluateReport["ledger"]> {
+  const { fingerprint: cohortFingerprint } = cohort;
+  const own = run.cohortFingerprint === cohortFingerprint;
+  const path = own ? resolve(dir, run.ledger.path) : await ledgerForRun(cohortFingerprint, { out: dir });
+  const isPublic = own && split === "val" && run.choices.validation === "public";
+  const by = groups.length > 0 ? `, by ${groups.join(", ")}` : "";
+  const body = {
+    kind: isPublic ? ("public" as const) : ("evaluation" as const),
+    cohortFingerprint,
+    run: run.ledger.run,
+    ...(split === "all" ? {} : { splits: [split] }),
+    what: `metrics of the model of run "${run.ledger.run}" on the patients of ${split === "all" ? "all splits" : split}${by}${isPublic ? ", declared public" : ""}`,
+    codeVersion,
+  } satisfies LedgerBody;
+  const at = run.settings.reproducible ? {} : { at: new Date().toISOString() };
+  const isSame = (entry: LedgerEntry): boolean =>
+    (entry.kind === "public" || entry.kind === "evaluation") &&
+    entry.kind === body.kind &&
+    entry.what === body.what &&
+    entry.cohortFingerprint === cohortFingerprint;
+  try {
+    const entries = await appendToCohortLedger(path, (before) => (before.some(isSame) ? [] : [{ ...body, ...at }]));
+    const { index, access } = entries.find(isSame)!;
+    return { path, index, access };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (!["EACCES", "EPERM", "EROFS"].includes(code)) throw error;
+    onWarning?.(`${path}: the ledger cannot be written (${code}), so this evaluation is not in it.`);
+    return null;
+  }
 }

@@ -2,10 +2,15 @@ import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
 import { architectureNamed } from "../nn/index.ts";
 import {
+  accountantNamed,
+  calibrateNoise,
   gaussianMu,
+  noiseOfCells,
   planPrivateTraining,
+  type Accountant,
   type Clipping,
   type DpPlan,
+  type Event,
   type Sampling,
   type SamplingOptions,
 } from "../privacy/index.ts";
@@ -35,6 +40,10 @@ export interface TrainingChoices {
   readonly freeze?: string;
   /** Canaries of an audit, in words: whoever resumes must have the same. */
   readonly canaries?: string;
+  /** Weigh positives by how many negatives there are to each; under privacy from counts with noise. */
+  readonly positiveWeights?: boolean;
+  /** Whether the validation patients are as private as the others, which they are unless they are said to be public. */
+  readonly validation?: "private" | "public";
 }
 
 /** What the choices are made for. */
@@ -54,6 +63,13 @@ export interface ChosenSettings {
   readonly variants: 1 | 2 | "random";
   readonly augmentation: Augmentation;
   readonly plan: DpPlan | null;
+  /** Noise of what else is released under the run's budget, relative to what one unit changes; null without a plan. */
+  readonly noise: {
+    /** Of counts of positives and negatives, which cost a part of the training's budget; null where none are taken. */
+    readonly labelCounts: number | null;
+    /** Of the histogram of validation scores, which has the whole budget, of other patients, for itself. */
+    readonly validation: number;
+  } | null;
   readonly batchSize: number;
   readonly epochs: number;
   readonly loss: Loss;
@@ -186,6 +202,7 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
       ? { flipHorizontal: true }
       : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
     plan: null,
+    noise: null,
     batchSize,
     epochs,
     loss: { kind: "binary", labelSmoothing: 0.05 },
@@ -202,6 +219,9 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
     ],
   };
 }
+
+/** Share of the squared mu that counting labels may take; the training's noise grows by 2.6 % for it. */
+const labelCountShare = 0.05;
 
 function choosePrivate(
   choices: TrainingChoices,
@@ -231,8 +251,22 @@ function choosePrivate(
     choices.sampling === "shuffle" ? epochs * Math.ceil(units / batch) : Math.round(epochs / q),
   );
   const sampling = samplingOf(choices, { batch, units, steps, delta });
+  const target = { epsilon, delta };
+  if (
+    choices.positiveWeights &&
+    ((choices.relation ?? "add-remove") !== "add-remove" ||
+      !["poisson", "full"].includes(choices.sampling ?? "poisson"))
+  )
+    throw new LeadglassError(
+      "LG-USAGE-001",
+      "--positive-weights: label counts are accounted beside Poisson or full batches, for units added or removed",
+      {
+        hint: "Leave --sampling and --relation out, or --positive-weights.",
+      },
+    );
+  const labelCounts = choices.positiveWeights ? 1 / (gaussianMu(epsilon, delta) * Math.sqrt(labelCountShare)) : null;
   const plan = planPrivateTraining({
-    target: { epsilon, delta },
+    ...(labelCounts === null ? { target } : { delta, noiseMultiplier: noiseBeside(labelCounts, { target, q, steps }) }),
     unit,
     relation: choices.relation === "replace" ? "replace-one" : "add-or-remove-one",
     sampling,
@@ -249,6 +283,10 @@ function choosePrivate(
     `noise ${plan.noiseMultiplier.toPrecision(4)} times the clipping norm ${clipNorm}, calibrated to epsilon ${epsilon} at delta ${delta}`,
   );
   if (plan.clipping.kind !== "flat") reasons.push(clippingText[plan.clipping.kind]);
+  if (labelCounts !== null)
+    reasons.push(
+      `positives weighed by counts with noise ${labelCounts.toPrecision(4)}, within the same epsilon: the training's noise is 2.6 % larger for it`,
+    );
   const optimizer = choices.optimizer ?? (linear ? "sgd" : "adamw");
   // How far a clipped linear model may travel before its noise outweighs what it learns (found by cross-validation).
   const travel = clamp(0.4 * gaussianMu(epsilon, delta) * units, 20, 2000);
@@ -265,6 +303,7 @@ function choosePrivate(
     variants: fixed ? 2 : "random",
     augmentation: { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
     plan,
+    noise: { labelCounts, validation: noiseOfCells(target) },
     batchSize: batch,
     epochs,
     loss: { kind: "binary" },
@@ -313,6 +352,20 @@ const clippingText: Readonly<Record<Exclude<Clipping["kind"], "flat">, string>> 
   automatic: "every gradient is brought to nearly the clipping norm, small ones too",
   adaptive: "the clipping norm follows the median of the gradients' norms by a noisy count, which the noise pays for",
 };
+
+/** The noise of a training that stays within a target together with one release of noise `counts`. */
+function noiseBeside(
+  counts: number,
+  { target, q, steps }: { target: { epsilon: number; delta: number }; q: number; steps: number },
+): number {
+  const counting: Event = { kind: "poisson-gaussian", samplingProbability: 1, noiseMultiplier: counts, steps: 1 };
+  const alone = accountantNamed(q === 1 ? "gaussian" : "pld");
+  const accountant: Accountant = {
+    name: alone.name,
+    epsilon: (events, delta, relation) => alone.epsilon([...events, counting], delta, relation),
+  };
+  return calibrateNoise({ target, samplingProbability: q, steps, accountant });
+}
 
 /** A power of ten at most a tenth of one over the number of units. */
 const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));

@@ -1,35 +1,52 @@
 import { createHash, randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { openCohort, requireBothClasses, type Cohort, type Target } from "../cohort/index.ts";
-import { LeadglassError } from "../errors.ts";
+import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evaluation/index.ts";
 import { sizeOf } from "../graph/index.ts";
-import { seededRandom } from "../math/random.ts";
+import { secureRandom, seededRandom, type RandomSource } from "../math/random.ts";
 import { initialParameters, parameterCount, type Model } from "../nn/index.ts";
-import { expectedShare, type LedgerBody } from "../privacy/index.ts";
+import {
+  appendEntries,
+  budgetOf,
+  costOfModel,
+  expectedShare,
+  noisyCells,
+  type DpPlan,
+  type LedgerBody,
+  type LedgerEntry,
+} from "../privacy/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "../training/checkpoint.ts";
 import { startTeam } from "../training/engines.ts";
 import { accumulateGraph } from "../training/step.ts";
 import { floatsOfUnit } from "../training/tile.ts";
 import { train, type TrainingProgress, type TrainingSettings } from "../training/train.ts";
+import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
+import { historyOf } from "./history.ts";
+import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
 import { freezeParameters, frozenNames } from "./freeze.ts";
 import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
+  codeVersion,
   createRunFolder,
+  finishRun,
   readFinishedRun,
   readFrozen,
   readLedger,
   readRun,
   readWeights,
+  recordDigest,
   refuseExistingRun,
+  refuseForgottenRuns,
   runFiles,
-  writeRun,
   writeWeights,
   type FrozenWeights,
   type RunRecord,
+  type RunResult,
+  type RunStart,
 } from "./run-folder.ts";
 import { chooseSettings, type ChosenSettings, type TrainingChoices } from "./settings.ts";
 
@@ -43,6 +60,8 @@ export interface TrainRequest {
   readonly resume?: boolean;
   /** Start from the weights of another run, as far as names and shapes agree. */
   readonly initFrom?: string;
+  /** The folder of ledgers; by default LEADGLASS_LEDGERS, or a folder beside the run. */
+  readonly ledger?: string;
   readonly device?: Device;
   readonly checkpointSeconds?: number;
   readonly signal?: AbortSignal;
@@ -84,10 +103,17 @@ export interface TrainReport {
     readonly clipNorm: number;
     readonly accountant: string;
     readonly insecureSeed: boolean;
+    /** What the training itself released; what is for the owner alone is in `ownerOnly`. */
     readonly notAccounted: readonly string[];
+    /** What everything accounted on the cohort so far comes to, this run with it. */
+    readonly cumulative: { readonly epsilon: number; readonly delta: number };
   } | null;
+  /** Parts of this report that no noise covers: for the owner of the data, and not to be passed on. */
+  readonly ownerOnly: readonly (keyof TrainReport)[];
   /** Mean over targets of the AUROC on the validation split, and each target's; null without a validation split. */
   readonly validation: {
+    /** True where the validation patients are as private as the others, so that these figures are for the owner alone. */
+    readonly private: boolean;
     readonly auroc: number | null;
     readonly targets: Readonly<Record<string, ScoreEvaluation>>;
   } | null;
@@ -107,7 +133,11 @@ export interface TrainReport {
 export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const started = performance.now();
   const previous = request.resume ? await readRun(request.out) : undefined;
-  if (previous?.result) return previous.result.report as TrainReport;
+  if (previous?.result) {
+    if (previous.status !== "complete") await finishRun(request.out, previous, previous.result, timeOf(previous));
+    await rm(join(request.out, runFiles.checkpoint), { force: true });
+    return reportOf(previous.result);
+  }
   if (!previous) await refuseExistingRun(request.out);
   const cohort = await openCohort(request.cohort);
   const targets = request.targets.map((t) => cohort.target(t));
@@ -120,7 +150,13 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     throw new LeadglassError("LG-TRAIN-002", `${request.out}: the cohort has changed since this run began`, {
       hint: "Resume on the cohort the run was started on, or start a new run.",
     });
-  const choices = previous ? sameChoices(previous, request) : request.choices;
+  const asked = previous ? sameChoices(previous, request) : request.choices;
+  const ledger = previous
+    ? resolve(request.out, previous.ledger.path)
+    : await ledgerForRun(cohort.fingerprint, request);
+  const history = (await readLedgerFile(ledger)) ?? [];
+  if (!previous) await refuseForgottenRuns(request.out, ledger, history);
+  const choices = previous ? asked : withBudgetDelta(asked, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
   const insecureSeed = previous ? seedIsPublic(previous.settings) : request.seed !== undefined;
   const unit = choices.unit ?? (choices.epsilon === undefined ? "image" : "patient");
   const units =
@@ -136,12 +172,24 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     },
     insecureSeed,
   );
-  const settings = previous?.settings ?? settingsOf(chosen, request.seed);
+  const seed = request.seed === undefined ? randomBytes(16).toString("hex") : String(request.seed);
+  const settings =
+    previous?.settings ??
+    withPositiveWeights(settingsOf(chosen, seed, request.seed !== undefined), chosen, {
+      asked: choices.positiveWeights === true,
+      targets,
+      units: labelled,
+    });
   chosen.reasons.forEach((reason) => request.onNote?.(reason));
   cohort.warnings.forEach((w) => request.onNote?.(`${w.place}: ${w.message}. ${w.remedy}`));
 
-  await using engine = await startEngine({ device: request.device });
   const channels = 1;
+  const early = { chosen, cohort, validation: splits.validation, request };
+  // The budget is looked at before the work of reading images; what counts is the look at the reservation.
+  if (!previous)
+    await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early)]);
+
+  await using engine = await startEngine({ device: request.device });
   const source = openRows(cohort, { channels, imageSize: chosen.imageSize });
   using _store = source.store;
   const rows = await prepareRows({
@@ -155,9 +203,8 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     augmentation: chosen.augmentation,
     ...(request.onFeatures ? { onProgress: request.onFeatures } : {}),
   });
-  const run: RunRecord = previous ?? {
-    version: 1,
-    status: "training",
+  const start: RunStart = previous ?? {
+    version: 2,
     cohortFingerprint: cohort.fingerprint,
     targets: targets.map((t) => t.name),
     architecture: chosen.architecture,
@@ -165,15 +212,21 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     channels,
     unit,
     mirror: chosen.augmentation.flipHorizontal === true,
-    choices,
+    choices: asked,
     settings,
   };
   if (!previous && splits.validation) await readAll(source, cohort.imagesOf("val"));
   const whole = rows.modelFor(1);
   const initial = request.initFrom ? await initialFrom(request.initFrom, whole, request.onNote) : undefined;
-  const resumeFrom = previous ? await checkpointOf(request.out, settings) : undefined;
-  const frozen = await frozenWeights(previous, request.out, whole, { ...run, initial });
-  if (!previous) await createRunFolder(request.out, run, await openingEntries(run, splits.validation, request), frozen);
+  const resumeFrom = previous ? await checkpointOf(request.out, previous) : undefined;
+  const frozen = await frozenWeights(previous, request.out, whole, { ...start, initial });
+  const run =
+    previous ??
+    (await createRunFolder(request.out, start, {
+      ledger,
+      open: (entries) => opening(entries, { start, chosen, cohort, validation: splits.validation, request }),
+      ...(frozen ? { frozen } : {}),
+    }));
 
   const floatsPerUnit = floatsOfUnit((n) =>
     accumulateGraph(
@@ -199,6 +252,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     saveCheckpoint: (checkpoint) =>
       writeCheckpoint(join(request.out, runFiles.checkpoint), {
         ...checkpoint,
+        anchor: anchorOf(run),
         state: { ...checkpoint.state, ...intervention?.state?.() },
       }),
     checkpointSeconds: request.checkpointSeconds ?? 15,
@@ -221,11 +275,17 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     weights,
     mirror: run.mirror,
   };
+  const plan = settings.batches.kind === "private" ? settings.batches.plan : null;
   const validation = splits.validation
-    ? await validate(cohort, targets, (images) => predictImages({ ...predicting, images }))
+    ? await validate(cohort, targets, {
+        predict: (images) => predictImages({ ...predicting, images }),
+        noise:
+          plan && asked.validation !== "public"
+            ? { plan, settings, multiplier: await histogramNoise(run, request.out) }
+            : null,
+      })
     : null;
   const seconds = (performance.now() - started) / 1000;
-  const plan = settings.batches.kind === "private" ? settings.batches.plan : null;
   const epochs = plan ? plan.steps * expectedShare(plan.sampling) : chosen.epochs;
   const report: TrainReport = {
     run: request.out,
@@ -236,7 +296,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     images: labelled.flat().length,
     steps: result.steps,
     privacy: plan && {
-      ...(await guaranteeOf(request.out)),
+      ...(await guaranteeOf(request.out, run)),
       unit: plan.unit,
       relation: plan.relation,
       noiseMultiplier: plan.noiseMultiplier,
@@ -244,7 +304,9 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       accountant: plan.accountant,
       insecureSeed: plan.insecureSeed,
     },
+    ownerOnly: plan ? ownerOnly.filter((name) => name !== "validation" || validation?.private === true) : [],
     validation: validation && {
+      private: validation.private,
       auroc: mean(Object.values(validation.evaluations).map((e) => e.auroc.value)),
       targets: validation.evaluations,
     },
@@ -255,24 +317,46 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     reasons: chosen.reasons,
   };
   await exportModel({ run, weights, out: join(request.out, runFiles.model), rows: 1 });
-  await writeRun(request.out, {
-    ...run,
-    status: "complete",
-    result: { thresholds: validation?.thresholds ?? targets.map(() => 0.5), report },
-  });
+  const thresholds = validation?.thresholds ?? targets.map(() => 0.5);
+  await finishRun(request.out, run, resultOf(report, thresholds), timeOf(run));
   await rm(join(request.out, runFiles.checkpoint), { force: true });
   return report;
 }
 
-/** What the ledger comes to: this run together with whatever its starting weights had cost the same patients. */
-async function guaranteeOf(dir: string): Promise<{ epsilon: number; delta: number; notAccounted: string[] }> {
+/** What the ledger comes to: this model with whatever its starting weights had cost the same patients. */
+async function guaranteeOf(dir: string, { ledger, cohortFingerprint }: RunRecord) {
   const { entries } = await readLedger(dir);
-  const training = entries.findLast((entry) => entry.kind === "training")!;
-  const notAccounted = entries.flatMap((entry) =>
-    entry.kind === "not-accounted" && entry.cohortFingerprint === training.cohortFingerprint ? [entry.what] : [],
-  );
-  return { ...training.cumulative!, notAccounted: [...new Set(notAccounted)] };
+  const { epsilon, delta, notAccounted } = costOfModel(entries, ledger.run)!;
+  const cumulative = entries.findLast(
+    (entry) => entry.run === ledger.run && entry.cohortFingerprint === cohortFingerprint && entry.cumulative !== null,
+  )!.cumulative!;
+  return { epsilon, delta, notAccounted, cumulative };
 }
+
+/** What of a private run's report is computed from its patients without noise. */
+const ownerOnly: readonly (keyof TrainReport)[] = [
+  ...(["validation", "images", "nonFiniteUnits", "seconds", "secondsPerEpoch", "peakMemoryBytes"] as const),
+];
+
+/** A report as it is kept: what is for the owner alone lies apart. */
+function resultOf(report: TrainReport, thresholds: readonly number[]): RunResult {
+  const apart = (name: string): boolean => (report.ownerOnly as readonly string[]).includes(name);
+  const parts = Object.entries(report);
+  return {
+    thresholds,
+    report: Object.fromEntries(parts.filter(([name]) => !apart(name))),
+    ownerOnly: report.ownerOnly.length > 0 ? Object.fromEntries(parts.filter(([name]) => apart(name))) : null,
+  };
+}
+
+/** The whole report of a finished run, for its owner. */
+const reportOf = ({ report, ownerOnly: own }: RunResult): TrainReport => ({ ...(report as TrainReport), ...own });
+
+/** When something happened; a run that is to be repeated exactly has no clock. */
+const timeOf = ({ settings }: Pick<RunStart, "settings">): string | undefined =>
+  settings.reproducible ? undefined : new Date().toISOString();
+
+const anchorOf = ({ ledger: { index, hash } }: RunRecord) => ({ index, hash });
 
 const shapesOf = (model: Model): Record<string, readonly number[]> =>
   Object.fromEntries(model.parameters.map((p) => [p.name, p.value.shape]));
@@ -290,8 +374,6 @@ async function frozenWeights(
   const start = { ...initialParameters(model, seededRandom(settings.seed, "initial")), ...initial };
   return { values: Object.fromEntries(frozenNames(model, choices.freeze).map((name) => [name, start[name]!])), shapes };
 }
-
-const validationUse = "the validation split chose the decision threshold and its AUROC is reported";
 
 const mean = (values: readonly (number | null)[]): number | null => {
   const known = values.filter((v) => v !== null);
@@ -312,6 +394,47 @@ function checkSplits(cohort: Cohort, targets: readonly Target[]): { validation: 
 const seedIsPublic = (settings: TrainingSettings): boolean =>
   settings.batches.kind === "private" ? settings.batches.plan.insecureSeed : settings.reproducible;
 
+/** Under a budget, delta is the budget's unless another is given: epsilons at different deltas cannot be compared. */
+function withBudgetDelta(
+  choices: TrainingChoices,
+  budget: { readonly delta: number; readonly unit: string } | null | undefined,
+): TrainingChoices {
+  const { epsilon, delta, unit = "patient" } = choices;
+  if (epsilon === undefined || delta !== undefined || budget?.unit !== unit) return choices;
+  return { ...choices, delta: budget.delta };
+}
+
+/** Coins that protect, unless the run is openly marked as one to be repeated. */
+const sourceFor = (plan: DpPlan, seed: string, purpose: string): RandomSource =>
+  plan.insecureSeed ? seededRandom(seed, purpose) : secureRandom();
+
+/** The loss with a weight for positives: how many negatives there are to each, a unit counting once; within 50 times. */
+function withPositiveWeights(
+  settings: TrainingSettings,
+  { noise }: ChosenSettings,
+  { asked, targets, units }: { asked: boolean; targets: readonly Target[]; units: readonly (readonly number[])[] },
+): TrainingSettings {
+  const { loss, batches, seed } = settings;
+  if (!asked || loss.kind !== "binary") return settings;
+  const counts = new Float64Array(2 * targets.length);
+  for (const images of units)
+    targets.forEach(({ labels, present }, k) => {
+      const known = images.filter((i) => present[i] === 1);
+      for (const i of known) counts[2 * k + labels[i]!]! += 1 / known.length;
+    });
+  let released: Float64Array = counts;
+  if (batches.kind === "private") {
+    using source = sourceFor(batches.plan, seed, "label counts");
+    const norm = Math.sqrt(targets.length);
+    released = noisyCells(batches.plan, counts, { norm, noiseMultiplier: noise!.labelCounts! }, source).cells;
+  }
+  const weights = targets.map((_, k) => {
+    const [negatives, positives] = [Math.max(released[2 * k]!, 1), Math.max(released[2 * k + 1]!, 1)];
+    return Math.min(Math.max(negatives / positives, 1 / 50), 50);
+  });
+  return { ...settings, loss: { ...loss, positiveWeights: weights } };
+}
+
 /** A resumed run goes on with its own settings; a flag that says otherwise is refused. */
 function sameChoices(previous: RunRecord, { choices, seed, targets, out }: TrainRequest): TrainingChoices {
   const asked: Record<string, unknown> = { ...choices, targets: targets.join() };
@@ -325,7 +448,7 @@ function sameChoices(previous: RunRecord, { choices, seed, targets, out }: Train
   return previous.choices;
 }
 
-function settingsOf(chosen: ChosenSettings, seed: number | undefined): TrainingSettings {
+function settingsOf(chosen: ChosenSettings, seed: string, reproducible: boolean): TrainingSettings {
   return {
     batches: chosen.plan
       ? { kind: "private", plan: chosen.plan }
@@ -335,77 +458,149 @@ function settingsOf(chosen: ChosenSettings, seed: number | undefined): TrainingS
     optimiser: chosen.optimiser,
     schedule: chosen.schedule,
     averaging: chosen.averaging,
-    seed: seed === undefined ? randomBytes(16).toString("hex") : String(seed),
-    reproducible: seed !== undefined,
+    seed,
+    reproducible,
   };
 }
 
+interface Opening {
+  readonly chosen: ChosenSettings;
+  readonly cohort: Cohort;
+  /** True where there is a validation split. */
+  readonly validation: boolean;
+  readonly request: TrainRequest;
+}
+
 /**
- * What the ledger says before the first patient is read: the whole budget is reserved at once, so that a run that is
- * killed has never spent more than its ledger tells.
+ * What the ledger says before the first patient is read: everything the run will cost is reserved at once, so that a run
+ * that is killed has never spent more than its ledger tells.
  */
-async function openingEntries(run: RunRecord, validation: boolean, request: TrainRequest): Promise<LedgerBody[]> {
-  const { cohortFingerprint, settings } = run;
-  const reproducible = settings.reproducible;
-  const at = reproducible ? {} : { at: new Date().toISOString() };
-  const name = reproducible
-    ? `seed ${settings.seed}`
-    : createHash("sha256").update(resolve(request.out)).update(settings.seed).digest("hex").slice(0, 16);
-  const bodies: LedgerBody[] = request.initFrom ? await historyOf(request.initFrom) : [];
-  bodies.push({ kind: "cohort-opened", cohortFingerprint, ...at });
-  if (settings.batches.kind === "private") {
-    const { plan } = settings.batches;
-    bodies.push({ kind: "training", cohortFingerprint, run: name, plan, stepsDone: plan.steps, ...at });
+async function opening(
+  entries: readonly LedgerEntry[],
+  { start, ...how }: Opening & { readonly start: RunStart },
+): Promise<{ name: string; bodies: LedgerBody[] }> {
+  const { cohortFingerprint, settings } = start;
+  const { request } = how;
+  const out = resolve(request.out);
+  const history = request.initFrom ? await historyOf(request.initFrom, cohortFingerprint, entries) : null;
+  const inherited = [...firstBudget(entries, how.cohort), ...(history?.bodies ?? [])];
+  const place = createHash("sha256").update(out).update(settings.seed).digest("hex").slice(0, 8);
+  const name = settings.reproducible
+    ? `seed ${settings.seed}, entry ${entries.length + inherited.length}`
+    : `${basename(out)} ${place}`;
+  const at = timeOf(start);
+  const own: LedgerBody[] = [
+    { kind: "cohort-opened", cohortFingerprint, run: name, record: recordDigest(start) },
+    ...(history ? [{ kind: "started-from", cohortFingerprint, run: name, from: history.from } as const] : []),
+    ...accesses(settings, name, how),
+  ];
+  return {
+    name,
+    bodies: [...inherited, ...own.map((body) => ({ ...body, codeVersion, ...(at === undefined ? {} : { at }) }))],
+  };
+}
+
+/** The budget that cohort.yaml begins with, where the ledger has none yet. */
+const firstBudget = (entries: readonly LedgerEntry[], { fingerprint, budget }: Cohort): LedgerBody[] =>
+  budget === null || budgetOf(entries, fingerprint) !== undefined
+    ? []
+    : [{ kind: "budget", cohortFingerprint: fingerprint, ...budget, details: { from: "cohort.yaml" }, codeVersion }];
+
+/** Every use that a run makes of the cohort's patients. */
+function accesses(
+  settings: TrainingSettings,
+  run: string,
+  { chosen, cohort, validation, request }: Opening,
+): LedgerBody[] {
+  const { fingerprint: cohortFingerprint } = cohort;
+  const common = { cohortFingerprint, run };
+  const train = { ...common, splits: ["train"] };
+  const val = { ...common, splits: ["val"] };
+  if (settings.batches.kind !== "private") {
+    const what = "training without privacy on the train split";
+    const use = "the validation split chose the decision threshold and its AUROC is reported";
+    return [
+      { kind: "not-accounted", ...train, what },
+      ...(validation ? [{ kind: "not-accounted", ...val, what: use } as const] : []),
+    ];
+  }
+  const { plan } = settings.batches;
+  const { unit, relation, delta } = plan;
+  const noise = chosen.noise!;
+  const targets = request.targets.length;
+  const bodies: LedgerBody[] = [];
+  if (noise.labelCounts !== null)
+    bodies.push({
+      kind: "noisy-count",
+      ...train,
+      ...{ unit, relation, delta, noiseMultiplier: noise.labelCounts },
+      what: `how many training ${unit}s have and have not each of ${targets} finding(s), for the weight of positives`,
+    });
+  bodies.push({ kind: "training", ...train, plan, stepsDone: plan.steps });
+  bodies.push({
+    kind: "public",
+    ...train,
+    what: `the number of training ${unit}s, declared public: it fixes batch size and learning rate`,
+  });
+  if (cohort.warnings.some((warning) => warning.code === "LG-COHORT-017"))
     bodies.push({
       kind: "public",
-      cohortFingerprint,
-      what: `the number of training ${plan.unit}s, declared public: it fixes batch size and learning rate`,
-      ...at,
+      ...common,
+      what: "which patient is in which split, declared public: no column says so, and it was drawn in view of all patients",
     });
-    if (request.intervention)
-      bodies.push({ kind: "public", cohortFingerprint, what: request.intervention.what, ...at });
-  } else
+  if (request.intervention) bodies.push({ kind: "public", ...train, what: request.intervention.what });
+  bodies.push({
+    kind: "owner-only",
+    ...train,
+    what: "the number of training images, of gradients left out for not being finite, and the time that training took",
+  });
+  if (validation && request.choices.validation === "public")
     bodies.push({
-      kind: "not-accounted",
-      cohortFingerprint,
-      what: "training without privacy on the train split",
-      ...at,
+      kind: "public",
+      ...val,
+      what: "the validation patients, declared public: the decision threshold and the AUROC are theirs, without noise",
     });
-  if (validation) bodies.push({ kind: "not-accounted", cohortFingerprint, what: validationUse, ...at });
+  else if (validation) {
+    bodies.push({
+      kind: "noisy-histogram",
+      ...val,
+      ...{ unit, relation, delta, noiseMultiplier: noise.validation, cells: targets * cellsPerTarget },
+      what: "scores of the validation patients, for the decision threshold",
+    });
+    bodies.push({ kind: "owner-only", ...val, what: "the AUROC on the validation split with its interval" });
+  }
   return bodies;
 }
 
-/** What was done to make another run's weights: it has touched patients, and goes where the weights go. */
-async function historyOf(dir: string): Promise<LedgerBody[]> {
-  const { entries, verification } = await readLedger(dir);
-  if (!verification.valid)
-    throw new LeadglassError("LG-TRAIN-002", `${dir}: the ledger of the run to start from has been changed`, {
-      hint: "Start from another run, or from none.",
-    });
-  const mark = entries.at(-1)?.hash.slice(0, 12) ?? "";
-  return entries.map((entry) => {
-    const { index: _i, previousHash: _p, access: _a, sentence: _s, cumulative: _c, hash: _h, ...body } = entry;
-    if (body.kind !== "training") return body;
-    const { epsilon: _e, ...training } = body;
-    return { ...training, run: `${body.run}, before ${mark}` };
-  });
+/** The noise that a run's ledger has reserved for the histogram of its validation scores. */
+async function histogramNoise({ ledger }: RunRecord, dir: string): Promise<number> {
+  const { entries } = await readLedger(dir);
+  const reserved = entries.find((entry) => entry.kind === "noisy-histogram" && entry.run === ledger.run);
+  if (reserved?.kind === "noisy-histogram") return reserved.noiseMultiplier;
+  throw new LeadglassError("LG-BUG-001", "a private validation without its entry in the ledger");
 }
 
-/** The checkpoint to resume from; none where the run was stopped before its first. */
-async function checkpointOf(dir: string, settings: TrainingSettings): Promise<Checkpoint | undefined> {
-  const { verification } = await readLedger(dir);
-  if (!verification.valid)
-    throw new LeadglassError("LG-TRAIN-002", `${dir}: the ledger of this run has been changed`, {
+/** The checkpoint to resume from; none where the run was stopped before its first. The run's record is verified by now. */
+async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | undefined> {
+  const path = join(dir, runFiles.checkpoint);
+  const refuse = (message: string, cause?: unknown): LeadglassError =>
+    new LeadglassError("LG-PRIVACY-005", `${path}: ${message}`, {
       hint: "Restore the run folder from a backup, or start a new run.",
+      ...(cause === undefined ? {} : { cause }),
     });
-  const checkpoint = await readCheckpoint(join(dir, runFiles.checkpoint)).catch((error: unknown) => {
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = await readCheckpoint(path);
+  } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (isLeadglassError(error) && error.code === "LG-RUNTIME-003")
+      throw refuse("this checkpoint has been changed since it was written", error);
     throw error;
-  });
-  if (checkpoint && checkpoint.settings !== JSON.stringify(settings))
-    throw new LeadglassError("LG-TRAIN-002", `${dir}: the checkpoint belongs to other settings than the run`, {
-      hint: "Restore the run folder from a backup, or start a new run.",
-    });
+  }
+  const { anchor, settings } = checkpoint;
+  if (settings !== JSON.stringify(run.settings)) throw refuse("the checkpoint belongs to other settings than the run");
+  if (anchor?.hash !== run.ledger.hash || anchor.index !== run.ledger.index)
+    throw refuse("the checkpoint was paid for by another entry of the ledger than the run's");
   return checkpoint;
 }
 
@@ -426,26 +621,49 @@ async function initialFrom(
   return Object.fromEntries(taken.map((p) => [p.name, weights[p.name]!]));
 }
 
+/**
+ * Thresholds and metrics on the validation split. With `noise` its patients are private: the thresholds then come from a
+ * histogram released with noise, and the metrics are for the owner alone.
+ */
 async function validate(
   cohort: Cohort,
   targets: readonly Target[],
-  predict: (images: readonly number[]) => Promise<Float32Array>,
-): Promise<{ thresholds: number[]; evaluations: Record<string, ScoreEvaluation> }> {
+  {
+    predict,
+    noise,
+  }: {
+    readonly predict: (images: readonly number[]) => Promise<Float32Array>;
+    readonly noise: { readonly plan: DpPlan; readonly settings: TrainingSettings; readonly multiplier: number } | null;
+  },
+): Promise<{ thresholds: number[]; private: boolean; evaluations: Record<string, ScoreEvaluation> }> {
   const images = cohort.imagesOf("val");
   const scores = await predict(images);
   const labels = maskedLabels(targets, images);
+  const patients = images.map((i) => cohort.records[i]!.patientId);
   const column = (matrix: Float32Array, k: number): Float32Array =>
     Float32Array.from(images, (_, i) => matrix[i * targets.length + k]!);
-  const thresholds = targets.map((_, k) => chooseThreshold(column(scores, k), column(labels, k)).threshold);
+  const privately = ({ plan, settings, multiplier }: NonNullable<typeof noise>): number[] => {
+    using source = sourceFor(plan, settings.seed, "validation histogram");
+    return noisyThresholds(scoreCells(scores, labels, plan.unit === "patient" ? patients : images, targets.length), {
+      plan,
+      noiseMultiplier: multiplier,
+      targets: targets.length,
+      positiveWeights: settings.loss.kind === "binary" ? settings.loss.positiveWeights : undefined,
+      source,
+    });
+  };
+  const thresholds = noise
+    ? privately(noise)
+    : targets.map((_, k) => chooseThreshold(column(scores, k), column(labels, k)).threshold);
   const evaluations = evaluateTargets({
     targets: targets.map((t) => t.name),
     scores,
     labels,
     thresholds,
-    patients: images.map((i) => cohort.records[i]!.patientId),
+    patients,
     seed: 1,
   });
-  return { thresholds, evaluations };
+  return { thresholds, private: noise !== null, evaluations };
 }
 
 /** Labels [images, targets] with NaN where there is none. */

@@ -12,6 +12,8 @@ export interface Checkpoint {
   readonly tileUnits: number;
   /** The settings of the run, to be compared with those it is resumed with. */
   readonly settings: string;
+  /** The entry of the ledger that reserved what the run spends; a checkpoint cannot be resumed under another. */
+  readonly anchor?: { readonly index: number; readonly hash: string };
   readonly counters: Readonly<Record<string, number>>;
   /** The clipping norm of the next step, where the clipping is adaptive. */
   readonly clipNorm?: number;

@@ -47,6 +47,7 @@ export const auditRunCommand = command({
       resume: options.resume,
       ...(seed === undefined ? {} : { seed }),
       ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
+      ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
       device: options.device,
       ...checkpointTime(),
       signal: terminal.signal,

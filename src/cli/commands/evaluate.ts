@@ -5,7 +5,7 @@ import { count, interval, significant, significantUp, styled, table } from "../o
 export const evaluate = command({
   name: "evaluate",
   about:
-    "Evaluates a finished run on a split: metrics with 95 % intervals, resampled by patient, overall and by group, at the threshold that was chosen on validation. Writes nothing.",
+    "Evaluates a finished run on a split: metrics with 95 % intervals, resampled by patient, overall and by group, at the threshold that was chosen on validation. Writes nothing but an entry in the cohort's ledger.",
   options: {
     run: { kind: "text", value: "RUN", about: "the run's folder", required: true },
     cohort: { kind: "text", value: "DIR", about: "the cohort's folder", required: true },
@@ -23,7 +23,15 @@ export const evaluate = command({
   ],
   async run({ run, cohort, split, group, release }, terminal) {
     using progress = terminal.progress("predicting", "images");
-    const { report } = await evaluateRun({ run, cohort, split, groups: group, release, onProgress: progress.update });
+    const { report } = await evaluateRun({
+      run,
+      cohort,
+      split,
+      groups: group,
+      release,
+      onProgress: progress.update,
+      onWarning: terminal.warn,
+    });
     progress[Symbol.dispose]();
     return { json: report, text: textOf(report) };
   },
@@ -64,7 +72,7 @@ function gapLines({ columns }: NonNullable<EvaluateReport["fairness"][string]>):
   return rows.length === 0 ? [] : [table([heading, ...rows])];
 }
 
-function textOf({ split, n, patients, metrics, groups, fairness, privacy }: EvaluateReport): string {
+function textOf({ split, n, patients, metrics, groups, fairness, privacy, ledger }: EvaluateReport): string {
   const heading = (text: string) => styled("bold", text, process.stdout);
   const sections = Object.entries(metrics).map(([target, overall]) => {
     const own = groups.filter((group) => group.target === target);
@@ -106,5 +114,11 @@ function textOf({ split, n, patients, metrics, groups, fairness, privacy }: Eval
       (privacy.insecureSeed ? "; insecureSeed: the noise came from a seed, so this protects nobody" : "") +
       privacy.notAccounted.map((what) => `\nNOT ACCOUNTED, outside this epsilon: ${what}`).join("")
     : "trained without privacy";
-  return [...sections, `${count(n)} images of ${count(patients)} patients; ${guarantee}`].join("\n\n");
+  const measured = `NOT ACCOUNTED: these figures carry no noise for the ${count(patients)} patients they were measured on`;
+  const entered = ledger === null ? "; no ledger could be written" : `; entry ${ledger.index} of ${ledger.path}`;
+  return [
+    ...sections,
+    `${count(n)} images of ${count(patients)} patients; ${guarantee}`,
+    ...(ledger?.access === "public" ? [] : [measured + entered]),
+  ].join("\n\n");
 }

@@ -42,6 +42,20 @@ export const trainingOptions = {
     value: "NAME",
     about: "parameters that are not trained; a star stands for any text, as in conv*.weight",
   },
+  validation: {
+    kind: "text",
+    about: "public where the validation patients need no protection: threshold and AUROC are then taken without noise",
+    oneOf: ["private", "public"],
+  },
+  "positive-weights": {
+    kind: "flag",
+    about: "weigh positives by how many negatives there are to each; privately from counts with noise",
+  },
+  ledger: {
+    kind: "text",
+    value: "DIR",
+    about: "the folder of ledgers; LEADGLASS_LEDGERS, or the nearest one beside or above the run, unless given",
+  },
   seed: { kind: "whole", value: "S", about: "repeat exactly; not for private models that leave the house" },
   resume: { kind: "flag", about: "go on with a run that was interrupted" },
   device: { kind: "text", about: "where to compute", oneOf: ["cpu", "webgpu", "cuda"], initial: "cpu" },
@@ -65,6 +79,8 @@ export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoi
   imageSize: options["image-size"],
   views: options.views,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
+  validation: options.validation,
+  positiveWeights: options["positive-weights"] || undefined,
 });
 
 export const trainCommand = command({
@@ -96,6 +112,7 @@ export const trainCommand = command({
       resume: options.resume,
       ...(seed === undefined ? {} : { seed }),
       ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
+      ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
       device: options.device,
       ...checkpointTime(),
       signal: terminal.signal,
@@ -140,9 +157,17 @@ function textOf(report: TrainReport): string {
       ? [["", "insecureSeed: the noise came from a seed, so this epsilon protects nobody"]]
       : []),
     ...(privacy?.notAccounted.map((what) => ["not accounted", what]) ?? []),
+    ...(privacy && privacy.cumulative.epsilon > privacy.epsilon
+      ? [
+          [
+            "cohort so far",
+            `epsilon ${significantUp(privacy.cumulative.epsilon)} at delta ${significant(privacy.cumulative.delta)}, with all that was done before`,
+          ],
+        ]
+      : []),
     ...Object.entries(validation?.targets ?? {}).map(([name, { auroc }]) => [
       `validation ${name}`,
-      `AUROC ${interval(auroc)}`,
+      `AUROC ${interval(auroc)}${validation?.private ? "; for you alone: no noise covers it" : ""}`,
     ]),
     ...(nonFiniteUnits > 0 ? [["left out", `${nonFiniteUnits} gradients that were not finite`]] : []),
     [

@@ -70,7 +70,8 @@ export function demoPage(report: DemoReport, pictures: Pictures): string {
         <p class="quiet">
           ${testImages} test images of ${testPatients} patients, none of whom was trained on. Brackets are 95 %
           intervals over resampled patients; with so few patients they are wide. Thresholds were chosen on the
-          validation split. Private models draw fresh noise each time: their figures differ from run to run.
+          validation split, for the private models from counts with noise. Private models draw fresh noise each time:
+          their figures differ from run to run.
         </p>
       </section>
 
@@ -107,8 +108,9 @@ export function demoPage(report: DemoReport, pictures: Pictures): string {
               )} `,
         )}
         <p class="quiet">
-          What is not accounted lies outside the epsilon beside it: here the choice of the threshold on validation
-          patients.
+          What is not accounted lies outside every epsilon: here the figures on the test patients above, and the model
+          without privacy. What is for the owner only must stay so. The three models share one ledger, so their numbers
+          go on, and what they cost the same patients adds up in it.
         </p>
       </section>
 
@@ -190,7 +192,7 @@ const numberWord = (n: number): string => ["No", "One", "Two", "Three", "Four", 
 const tag = (access: DemoArm["ledger"][number]["access"]): Html =>
   access === "not accounted"
     ? html`<span class="tag missing">NOT ACCOUNTED</span>`
-    : html`<span class="tag ${access}">${access}</span>`;
+    : html`<span class="tag ${access.replace(" ", "-")}">${access}</span>`;
 
 const nextCommands = ({ cohort, target, arms }: DemoReport): string => {
   const last = arms.at(-1)!.run;
