@@ -9,9 +9,11 @@ import {
   appendEntry,
   auditOneRun,
   gaussianEpsilon,
+  manyRunEpsilon,
   planPrivateTraining,
   type DpPlan,
   type LedgerEntry,
+  type ManyRunAudit,
 } from "../../src/privacy/index.ts";
 import type { Engine } from "../../src/runtime/index.ts";
 import { scoreCanaries, tossCanaries } from "../../src/training/canaries.ts";
@@ -103,38 +105,16 @@ const differences = (released: Released): Float64Array =>
     return most * (1 + k * 1e-9);
   });
 
-/** log P(B >= k) for a binomial variable B of n tries. */
-function logUpperTail(n: number, k: number, p: number): number {
-  const terms = new Float64Array(n - k + 1);
-  let logChoose = 0;
-  for (let i = 1; i <= k; i++) logChoose += Math.log((n - k + i) / i);
-  for (let i = k; i <= n; i++) {
-    terms[i - k] = logChoose + i * Math.log(p) + (n - i) * Math.log1p(-p);
-    logChoose += Math.log((n - i) / (i + 1));
-  }
-  return logSumExp(terms);
-}
-
-/** Lower end of Clopper and Pearson's one-sided interval: the p at which k or more of n have probability `significance`. */
-function atLeast(k: number, n: number, significance: number): number {
-  if (k === 0) return 0;
-  let [low, high] = [0, 1];
-  for (let i = 0; i < 50; i++) {
-    const p = (low + high) / 2;
-    if (logUpperTail(n, k, p) < Math.log(significance)) low = p;
-    else high = p;
-  }
-  return low;
-}
-
-/** Rates of an attack that guesses "in" above a threshold fixed beforehand, both bounds together at 95 %. */
-function ratesOf(scores: { in: readonly number[]; out: readonly number[] }, threshold: number) {
-  const above = (list: readonly number[]): number => list.filter((s) => s > threshold).length;
-  const { length: n } = scores.out;
-  return {
-    truePositive: atLeast(above(scores.in), scores.in.length, 0.025),
-    falsePositive: 1 - atLeast(n - above(scores.out), n, 0.025),
+/** What an attack that guesses "in" above 0, fixed beforehand, proves as an audit of many trainings. */
+function manyRunAudit(scores: { in: readonly number[]; out: readonly number[] }, { delta }: DpPlan): ManyRunAudit {
+  const above = (list: readonly number[]): number => list.filter((s) => s > 0).length;
+  const counts = {
+    ins: scores.in.length,
+    truePositives: above(scores.in),
+    outs: scores.out.length,
+    falsePositives: above(scores.out),
   };
+  return manyRunEpsilon(counts, { delta, confidence: 0.95 });
 }
 
 /**
@@ -143,8 +123,8 @@ function ratesOf(scores: { in: readonly number[]; out: readonly number[] }, thre
  * canaries' noises are independent, so that all of one training serve as so many trainings.
  */
 function tradeOff(plan: DpPlan, released: Released, included: readonly boolean[]): number {
-  const rates = ratesOf(split(likelihood(plan)(released), included), 0);
-  const mu = normalQuantile(rates.truePositive) - normalQuantile(rates.falsePositive);
+  const rates = manyRunAudit(split(likelihood(plan)(released), included), plan);
+  const mu = normalQuantile(rates.truePositiveRate.low) - normalQuantile(rates.falsePositiveRate.high);
   return mu > 0 ? gaussianEpsilon(1 / mu, plan.delta) : 0;
 }
 
@@ -213,9 +193,7 @@ const manyRuns: Audit = {
       // One unit more than the public number makes the noise 12/13 of what it should be: halfway is the threshold.
       scores.push((12.5 / 13 - Math.sqrt(squares) / expected) * 100);
     }
-    const { truePositive, falsePositive } = ratesOf(split(scores, coins), 0);
-    const lower = truePositive > lonely.delta ? Math.log((truePositive - lonely.delta) / falsePositive) : 0;
-    return verdict(Math.max(0, lower), lonely.epsilon.upper);
+    return verdict(manyRunAudit(split(scores, coins), lonely).epsilon, lonely.epsilon.upper);
   },
 };
 

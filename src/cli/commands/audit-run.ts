@@ -27,7 +27,7 @@ export const auditRunCommand = command({
     },
   },
   notes:
-    "Exits with 4 where the attack proves more than is claimed. The run is entered in the ledger like any private training; its model has seen the canaries: audit a training of its own, not the one you release. Ctrl-C exits with 5, and --resume goes on.",
+    "Exits with 4 where the attack proves more than is claimed. The run is entered in the ledger like any private training; its model has seen the canaries: audit a training of its own, not the one you release. Ctrl-C exits with 5, and --resume goes on. Who was in a model that is finished already: leadglass audit membership --help.",
   examples: [
     "leadglass audit --cohort masses --target malignant --epsilon 8 --delta 1e-4 --canaries 1000 --out runs/audit",
     "leadglass audit --cohort masses --target malignant --epsilon 8 --kind image --out runs/audit-image",

@@ -3,6 +3,10 @@ import { group } from "../command.ts";
 export const audit = group({
   name: "audit",
   about: "Audits: what an attacker finds out in practice, as a lower bound beside the upper one that is claimed.",
+  own: {
+    about: "train with canaries and guess which were in: epsilon proved beside epsilon claimed",
+    load: () => import("./audit-run.ts").then((m) => m.auditRunCommand),
+  },
   commands: {
     membership: {
       about: "whether somebody can tell who a finished model was trained on",
@@ -10,6 +14,7 @@ export const audit = group({
     },
   },
   examples: [
+    "leadglass audit --cohort masses --target malignant --epsilon 8 --canaries 1000 --out runs/audit",
     "leadglass audit membership --run runs/private --cohort masses",
     "leadglass audit membership --run runs/private --cohort masses --attack lira --shadows 32",
   ],
