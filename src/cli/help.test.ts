@@ -386,20 +386,50 @@ describe("help says what a command does, its options, and an example", () => {
 
   it("audit", async () => {
     expect(await helpOf(audit)).toMatchInlineSnapshot(`
-      "Audits: what an attacker finds out in practice, as a lower bound beside the upper one that is
-      claimed.
+      "Trains privately with canaries among the patients, attacks the training to find out which were in,
+      and shows the epsilon that the attack proves beside the one that is claimed.
 
-      Usage: leadglass audit COMMAND [options]
+      Usage: leadglass audit --cohort DIR --target COLUMN[,...] --out RUN --epsilon E [options]
 
-      Commands:
-        membership  whether somebody can tell who a finished model was trained on
+      Options:
+        --cohort DIR                    the cohort's folder (required)
+        --target COLUMN[,...]           what to learn: a column of 0, 1 and blank, or COLUMN=VALUE;
+                                        several for one model with several answers (required)
+        --out RUN                       the run's folder; it must not exist, unless --resume (required)
+        --epsilon E                     train privately within this epsilon (required)
+        --delta D                       and this delta; chosen from the number of patients
+        --unit patient|image            whose privacy: everything of a patient, or each image
+        --clip-norm C                   the most one unit may add to a step
+        --model NAME                    the architecture
+        --image-size PIXELS             side that images are brought to
+        --views V                       views of a unit in one step
+        --batch B                       units of a step; under privacy the expected number
+        --epochs N                      passes over the training units
+        --lr R                          learning rate
+        --optimizer sgd|adam|adamw|nadam
+                                        the update rule
+        --init-from RUN                 start from another run's weights, where names and sizes agree
+        --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
+                                        conv*.weight
+        --seed S                        repeat exactly; not for private models that leave the house
+        --resume                        go on with a run that was interrupted
+        --device cpu|webgpu|cuda        where to compute (cpu unless given)
+        --canaries M                    how many coins are tossed; 1000 gradients, or a quarter of the
+                                        patients
+        --kind gradient|image           gradient: invented units, for an attacker who sees every step;
+                                        image: patients with the opposite labels, for one who sees the
+                                        model (gradient unless given)
+        --json                          print one JSON document and nothing else on standard output
+        --help                          print this help
 
-      leadglass audit COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy
-      refused, 5 interrupted, 70 a bug of ours.
+      Exits with 4 where the attack proves more than is claimed. The run is entered in the ledger like any
+      private training; its model has seen the canaries: audit a training of its own, not the one you
+      release. Ctrl-C exits with 5, and --resume goes on. Who was in a model that is finished already:
+      leadglass audit membership --help.
 
       Examples:
-        leadglass audit membership --run runs/private --cohort masses
-        leadglass audit membership --run runs/private --cohort masses --attack lira --shadows 32
+        leadglass audit --cohort masses --target malignant --epsilon 8 --delta 1e-4 --canaries 1000 --out runs/audit
+        leadglass audit --cohort masses --target malignant --epsilon 8 --kind image --out runs/audit-image
       "
     `);
   });
