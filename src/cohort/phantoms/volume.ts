@@ -151,8 +151,8 @@ export function withFindings(body: Abdomen, ill: boolean, difficulty: number, ra
     const duct = mimic > 0.88 ? between(random, 2, 3.5) : body.duct;
     return { abdomen: { ...body, duct }, lesions };
   }
-  const grade = mix(1.35, 0.6, difficulty);
-  const radius = clamp(mix(19, 13, difficulty) * Math.exp(normal(random, 0, 0.25)), 6, 28);
+  const grade = mix(1.9, 0.6, difficulty);
+  const radius = clamp(mix(26, 13, difficulty) * Math.exp(normal(random, 0, 0.25)), 6, 36);
   const stretch = () => Math.exp(normal(random, 0, 0.15));
   const lesion: Lesion = {
     centre,
@@ -161,9 +161,9 @@ export function withFindings(body: Abdomen, ill: boolean, difficulty: number, ra
     uneven: 0.2,
     drop: 62 * grade * Math.exp(normal(random, 0, 0.25)),
   };
-  const blocks = place < 3 && chance(random, 0.65);
-  const shrink = blocks ? between(random, 0.72, 0.95) : 1;
+  const blocks = place < 3 && chance(random, 0.75);
+  const shrink = blocks ? between(random, 0.6, 0.9) : 1;
   const pancreas = body.pancreas.map((point, i) => (i > place ? { ...point, radius: point.radius * shrink } : point));
-  const duct = blocks ? between(random, 2, 5) * Math.min(1.2, grade + 0.2) : body.duct;
+  const duct = blocks ? between(random, 2, 6) * Math.min(1.2, grade) : body.duct;
   return { abdomen: { ...body, pancreas, duct: Math.max(duct, body.duct) }, lesions: [lesion] };
 }
