@@ -110,6 +110,13 @@ const gaussianAccountant: Accountant = {
   },
 };
 
+/** Searches, known by their Rényi divergences, as (epsilon, delta) events that together use a quarter of delta. */
+function asApproximate(searches: readonly Event[], delta: number, relation: Relation): Event[] {
+  if (searches.length === 0) return [];
+  const share = delta / 4;
+  return [{ kind: "approximate", epsilon: rdpToEpsilon(totalRdp(searches, relation), share).epsilon, delta: share }];
+}
+
 /**
  * A privacy loss distribution accountant that asks for intervals of that relative width, and spends at most that many
  * grid points on one; {@link accountantNamed}("pld") is the one with the usual effort.
@@ -125,12 +132,21 @@ export function pldAccountant(effort: Partial<Effort> = {}): Accountant {
         const epsilon = gaussianEpsilon(noise, delta);
         return { upper: epsilon, lower: epsilon };
       }
-      // Of a search only its Rényi divergence is known, so everything with it is added up there.
-      if (isSearched(taken)) return rdpAccountant.epsilon(taken, delta, relation);
-      const { lower, upper } = pldEpsilon(taken, delta, relation, { ...defaultEffort, ...effort });
-      // Where the grid is too coarse for the losses, Rényi divergences can still do better.
+      const all = { ...defaultEffort, ...effort };
+      const searches = taken.filter((event) => event.kind === "selection");
+      const others = taken.filter((event) => event.kind !== "selection");
+      const { lower, upper } = pldEpsilon(
+        [...others, ...asApproximate(searches, delta, relation)],
+        delta,
+        relation,
+        all,
+      );
+      // Where the grid is too coarse for the losses, or for searches, Rényi divergences can do better.
       const rdp = totalRdpIfKnown(taken, relation);
       const best = Math.min(upper, rdp === null ? Infinity : rdpToEpsilon(rdp, delta).epsilon);
+      if (searches.length > 0 && best < Infinity)
+        // What a search costs is known from above only; the rest costs at least what it costs alone.
+        return { upper: best, lower: Math.min(pldEpsilon(others, delta, relation, all).lower, best) };
       if (best < Infinity) return { upper: best, lower: Math.min(lower, best) };
       throw new LeadglassError(
         "LG-PRIVACY-001",
@@ -196,14 +212,15 @@ export function privacyProfile(
   };
 }
 
-const isSearched = (events: readonly Event[]): boolean => events.some(({ kind }) => kind === "selection");
-
 function profileOf(events: readonly Event[], relation: Relation): (epsilon: number) => DeltaInterval {
-  const profile = isSearched(events) ? () => ({ lower: 0, upper: 1 }) : pldProfile(events, relation);
-  const rdp = totalRdpIfKnown(events, relation);
+  const others = events.filter((event) => event.kind !== "selection");
+  const searched = others.length < events.length;
+  const rdp = searched ? totalRdp(events, relation) : totalRdpIfKnown(events, relation);
+  const profile = pldProfile(others, relation);
   return (epsilon) => {
     const { lower, upper } = profile(epsilon);
-    const best = rdp === null ? upper : Math.min(upper, rdpToDelta(rdp, epsilon));
+    // A search is known from above only, and by its Rényi divergences only.
+    const best = Math.min(searched ? 1 : upper, rdp === null ? 1 : rdpToDelta(rdp, epsilon));
     return { lower: Math.min(lower, best), upper: best };
   };
 }
