@@ -15,6 +15,7 @@ import { freezeParameters } from "./freeze.ts";
 import { predictImages, prepareRows, type RowSource } from "./rows.ts";
 import { readFrozen, type RunRecord } from "./run-folder.ts";
 import { chooseSettings } from "./settings.ts";
+import { settingsOf } from "./train-run.ts";
 
 /** One finished shadow model, as it is kept: its answers, not its weights. */
 export interface ShadowAnswers {
@@ -81,22 +82,22 @@ export async function trainShadows(options: {
   for (const [done, k] of missing.entries()) {
     const own = units(halves[k]!);
     const chosen = chosenFor(own);
-    const { plan, batchSize, epochs, views, loss, optimiser, schedule, averaging } = chosen;
+    const settings = settingsOf(chosen, `${run.settings.seed}, shadow ${k}`, run.settings.reproducible);
     const floats = floatsOfUnit((n) =>
-      accumulateGraph(rows.modelFor(n * views), loss, { kind: "plain" }, { units: n, views }),
+      accumulateGraph(
+        rows.modelFor(n * settings.views),
+        settings.loss,
+        { kind: "plain" },
+        { units: n, views: settings.views },
+      ),
     );
-    await using team = await startTeam({ device: options.device, floatsPerStep: batchSize * floats });
+    await using team = await startTeam({ device: options.device, floatsPerStep: chosen.batchSize * floats });
     const trained = await train({
       engine: team.engine,
       helpers: team.helpers,
       modelFor,
       data: { ...rows.data, units: own },
-      settings: {
-        batches: plan ? { kind: "private", plan } : { kind: "shuffled", batchSize, epochs },
-        ...{ views, loss, optimiser, schedule, averaging },
-        seed: `${run.settings.seed}, shadow ${k}`,
-        reproducible: run.settings.reproducible,
-      },
+      settings,
       ...(options.signal ? { signal: options.signal } : {}),
       onProgress: ({ step, steps }) => options.onProgress?.({ shadow: k, shadows: count, step, steps }),
     }).catch((error: unknown) => {

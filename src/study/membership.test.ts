@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -62,6 +62,18 @@ describe("membership audit", () => {
     expect(loss).toMatchObject({ epsilon: { upper: null, delta: 1e-5, pairs: 12 }, bound: null, confidence: 0.95 });
     expect(loss.knowledge.length).toBeGreaterThan(1);
     expect(loss.assumptions.join()).toMatch(/drawn by chance/);
+  });
+
+  it("runWithCanaries_isRefused", async () => {
+    const canaries = join(root, "canaries");
+    await cp(run, canaries, { recursive: true });
+    const record = JSON.parse(await readFile(join(run, "run.json"), "utf8")) as { choices: object };
+    const choices = { ...record.choices, canaries: "gradient 10" };
+    await writeFile(join(canaries, "run.json"), JSON.stringify({ ...record, choices }));
+    await expect(auditMembership({ run: canaries, cohort })).rejects.toMatchObject({
+      code: "LG-TRAIN-002",
+      message: expect.stringContaining("canaries") as string,
+    });
   });
 
   it("anotherCohort_andUnfitShadows_areRefused", async () => {

@@ -155,6 +155,14 @@ export async function auditMembership(request: MembershipRequest): Promise<Membe
     throw new LeadglassError("LG-TRAIN-002", `${request.run}: it was trained on another cohort than ${cohort.place}`, {
       hint: "Give the cohort the run was trained on: the audit must know who was in it.",
     });
+  if (run.choices.canaries !== undefined)
+    throw new LeadglassError(
+      "LG-TRAIN-002",
+      `${request.run}: it was trained with canaries, and so not on its train split`,
+      {
+        hint: "Give a run of train; the audit that made this one has its own figures.",
+      },
+    );
   const targets = run.targets.map((t) => cohort.target(t));
   const patients = patientsOf(cohort, targets, shadowCount > 0);
   const images = patients.images.flat();

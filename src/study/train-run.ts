@@ -448,7 +448,8 @@ function sameChoices(previous: RunRecord, { choices, seed, targets, out }: Train
   return previous.choices;
 }
 
-function settingsOf(chosen: ChosenSettings, seed: string, reproducible: boolean): TrainingSettings {
+/** What the trainer is told of what was chosen. */
+export function settingsOf(chosen: ChosenSettings, seed: string, reproducible: boolean): TrainingSettings {
   return {
     batches: chosen.plan
       ? { kind: "private", plan: chosen.plan }
