@@ -10,6 +10,7 @@ import {
   type Relation,
   requireParameter,
 } from "./accountant.ts";
+import type { TruncatedPoissonGaussianEvent } from "./events.ts";
 
 /** What a run may cost: epsilon at delta. */
 export interface PrivacyTarget {
@@ -31,7 +32,8 @@ const unreachable = (message: string, hint: string): LeadglassError =>
 
 /**
  * The least noise multiplier with which `steps` Poisson-sampled steps stay within the target, to 1e-6 relative and never
- * below it: the accountant's upper epsilon at the result does not exceed `target.epsilon`.
+ * below it: the accountant's upper epsilon at the result does not exceed `target.epsilon`. With `truncation` the batches
+ * are cut to a cap.
  * Throws LG-PRIVACY-001 for impossible parameters and LG-PRIVACY-003 where no admissible noise meets the target.
  */
 export function calibrateNoise({
@@ -40,21 +42,23 @@ export function calibrateNoise({
   steps,
   relation = "add-or-remove-one",
   accountant = accountantNamed("rdp"),
+  truncation,
 }: {
   target: PrivacyTarget;
   samplingProbability: number;
   steps: number;
   relation?: Relation;
   accountant?: Accountant;
+  truncation?: Pick<TruncatedPoissonGaussianEvent, "cohortSize" | "batchCap">;
 }): number {
   checkTarget("calibration", target);
   requireParameter("calibration", "steps", steps, steps >= 1, "a whole number of at least 1");
-  const eventWith = (noiseMultiplier: number): Event => ({
-    kind: "poisson-gaussian",
-    samplingProbability,
-    noiseMultiplier,
-    steps,
-  });
+  const eventWith = (noiseMultiplier: number): Event => {
+    const numbers = { samplingProbability, noiseMultiplier, steps };
+    return truncation
+      ? { kind: "truncated-poisson-gaussian", ...truncation, ...numbers }
+      : { kind: "poisson-gaussian", ...numbers };
+  };
   checkEvent("calibration", eventWith(1));
   const meets = (noise: number): boolean =>
     accountant.epsilon([eventWith(noise)], target.delta, relation).upper <= target.epsilon;

@@ -108,7 +108,9 @@ export function compose(costs: readonly Cost[], wantedDelta?: number): Composed 
 /** Epsilon of several events together, by the closed form where it holds. */
 function epsilonOf(events: readonly Event[], delta: number, relation: Relation): EpsilonInterval {
   const exact = events.every((event) => event.kind === "poisson-gaussian" && event.samplingProbability === 1);
-  return accountantNamed(exact ? "gaussian" : "rdp").epsilon(joined(events), delta, relation);
+  // Rényi divergences of truncated batches are not known.
+  const truncated = events.some((event) => event.kind === "truncated-poisson-gaussian");
+  return accountantNamed(exact ? "gaussian" : truncated ? "pld" : "rdp").epsilon(joined(events), delta, relation);
 }
 
 /** Events that differ in nothing but their steps are one event: many runs of one plan are then as quick as one. */

@@ -110,6 +110,49 @@ describe("the sampling of a plan", () => {
     expect(planPrivateTraining(shuffled).noiseMultiplier).toBeGreaterThan(poisson.noiseMultiplier);
   });
 
+  it("truncatedBatches_areAccountedAsTruncated", () => {
+    const of = (cap: number) =>
+      planPrivateTraining({
+        noiseMultiplier: 1,
+        delta: 1e-5,
+        sampling: { kind: "truncated-poisson", probability: 0.05, cap },
+        clipping: { kind: "flat", norm: 1 },
+        publicCohortSize: 1000,
+        steps: 50,
+      });
+    const { epsilon } = planPrivateTraining({
+      noiseMultiplier: 1,
+      delta: 1e-5,
+      sampling: { kind: "poisson", probability: 0.05 },
+      clipping: { kind: "flat", norm: 1 },
+      steps: 50,
+      accountant: "pld",
+    });
+    const [roomy, tight] = [of(150), of(60)];
+    expect(roomy).toMatchObject({ accountant: "pld", expectedBatchSize: 50, publicCohortSize: 1000 });
+    expect(parsePlan(JSON.stringify(roomy))).toEqual(roomy);
+    // A cap 14 deviations above the mean of 50 costs nothing that can be seen; one at 1.5 deviations a good deal more.
+    expect(Math.abs(roomy.epsilon.upper / epsilon.upper - 1)).toBeLessThan(0.005);
+    expect(tight.epsilon.upper).toBeGreaterThan(1.1 * epsilon.upper);
+    // The other accountants say that they cannot.
+    for (const accountant of ["rdp", "gaussian"] as const)
+      expect(() => planPrivateTraining({ ...options, sampling: roomy.sampling, accountant })).toThrow(
+        withCode("LG-PRIVACY-004"),
+      );
+  });
+
+  it("truncatedBatches_areCalibrated", () => {
+    const plan = planPrivateTraining({
+      target: { epsilon: 3, delta: 1e-5 },
+      sampling: { kind: "truncated-poisson", probability: 0.05, cap: 70 },
+      clipping: { kind: "flat", norm: 1 },
+      publicCohortSize: 1000,
+      steps: 10,
+    });
+    expect(plan.epsilon.upper).toBeLessThanOrEqual(3);
+    expect(plan.epsilon.upper).toBeGreaterThan(2.99);
+  });
+
   it.each<[string, Partial<PlanOptions>, string]>([
     [
       "a batch size that is not whole",

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { LeadglassError } from "../errors.ts";
 import {
+  type AccountantName,
   accountantNamed,
   checkDelta,
   checkEvent,
@@ -39,7 +40,7 @@ export interface DpPlan {
   readonly epsilon: EpsilonInterval;
   /** The target that the noise was calibrated to; null when the noise was chosen. */
   readonly target: PrivacyTarget | null;
-  readonly accountant: "rdp" | "gaussian";
+  readonly accountant: AccountantName;
   /**
    * What the noisy sum is divided by; null until somebody states a public number. The true count of units is private
    * when units may be added or removed, so this is never computed from the data.
@@ -74,8 +75,11 @@ export interface PlanOptions {
   readonly sampling?: SamplingOptions;
   readonly clipping: ClippingOptions;
   readonly steps: number;
-  /** By default "gaussian" (exact) when every unit takes part in every step, otherwise "rdp". */
-  readonly accountant?: "rdp" | "gaussian";
+  /**
+   * By default "gaussian" (exact) when every unit takes part in every step, "pld" where batches have a cap, and otherwise
+   * "rdp".
+   */
+  readonly accountant?: AccountantName;
   readonly expectedBatchSize?: number;
   readonly publicCohortSize?: number;
   readonly insecureSeed?: boolean;
@@ -201,7 +205,8 @@ export function planPrivateTraining(options: PlanOptions): DpPlan {
   checkDelta(WHERE, delta);
   const event = samplingEvent(sampling, 1, steps);
   const accountant =
-    options.accountant ?? (event.kind === "poisson-gaussian" && event.samplingProbability === 1 ? "gaussian" : "rdp");
+    options.accountant ??
+    (event.kind === "truncated-poisson-gaussian" ? "pld" : event.samplingProbability === 1 ? "gaussian" : "rdp");
   const noiseMultiplier = target
     ? calibrateNoise({
         target,
@@ -209,6 +214,7 @@ export function planPrivateTraining(options: PlanOptions): DpPlan {
         steps: event.steps,
         relation,
         accountant: accountantNamed(accountant),
+        ...(event.kind === "truncated-poisson-gaussian" ? { truncation: event } : {}),
       })
     : (options.noiseMultiplier ?? NaN);
   checkEvent(WHERE, samplingEvent(sampling, noiseMultiplier, steps));
@@ -294,7 +300,7 @@ export const planSchema = z.strictObject({
   delta: positive,
   epsilon: z.strictObject({ upper: z.number().nonnegative(), lower: z.number().nonnegative().nullable() }),
   target: targetSchema.nullable(),
-  accountant: z.enum(["rdp", "gaussian"]),
+  accountant: z.enum(["rdp", "gaussian", "pld"]),
   expectedBatchSize: positive.nullable(),
   publicCohortSize: positive.nullable(),
   insecureSeed: z.boolean(),

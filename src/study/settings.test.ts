@@ -33,6 +33,19 @@ describe("sampling and clipping of a private training", () => {
     expect(choose({ sampling: "full", relation: "replace" }).plan!.relation).toBe("replace-one");
   });
 
+  it("aCap_isChosenSoThatItIsHardlyEverMet, and accounted as one", () => {
+    const { plan } = choose({ sampling: "truncated-poisson", batch: 64, epochs: 1 });
+    expect(plan).toMatchObject({ accountant: "pld", sampling: { kind: "truncated-poisson", cohortSize: 578 } });
+    const { cap } = plan!.sampling as { cap: number };
+    // P(Binomial(578, 64 / 578) > 100) = 3.0e-6 and P(> 115) = 2.2e-10 (scipy.stats.binom.sf); nine steps at delta 1e-4
+    // may meet the cap with probability 1e-7 in all.
+    expect(cap).toBeGreaterThan(100);
+    expect(cap).toBeLessThan(150);
+    expect(choose({ sampling: "truncated-poisson", batch: 64, epochs: 1, batchCap: 90 }).plan!.sampling).toMatchObject({
+      cap: 90,
+    });
+  });
+
   it("clippingIsPlannedAsAsked_withThePublicBatchSize", () => {
     expect(choose({ clipping: "per-layer", clipNorm: 2 }).plan!.clipping).toEqual({ kind: "per-layer", norm: 2 });
     expect(choose({ clipping: "adaptive" }).plan!.clipping).toMatchObject({ kind: "adaptive", countNoise: 578 / 20 });
