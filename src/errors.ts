@@ -70,6 +70,8 @@ export const errorTable = {
   "LG-COHORT-020": entry(3, 422, "an image holds one constant value"),
   "LG-COHORT-021": entry(3, 422, "an age or sex is not readable"),
   "LG-COHORT-022": entry(3, 422, "two cohorts share patients"),
+  "LG-COHORT-023": entry(3, 422, "images and volumes in one cohort"),
+  "LG-COHORT-024": entry(3, 422, "a cohort of images where volumes are needed, or the other way round"),
   // evaluation
   "LG-EVAL-001": entry(3, 422, "scores, labels, patients or groups do not describe the same rows"),
   "LG-EVAL-002": entry(3, 422, "a score, label or weight cannot be evaluated"),

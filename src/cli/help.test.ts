@@ -3,6 +3,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { HelpWanted } from "./command.ts";
 import { accountantEpsilon, accountantNoise } from "./commands/accountant-epsilon.ts";
 import { accountantMeaning } from "./commands/accountant-meaning.ts";
+import { audit } from "./commands/audit.ts";
+import { auditMembershipCommand } from "./commands/audit-membership.ts";
 import { cohortCheck } from "./commands/cohort-check.ts";
 import { cohortMake } from "./commands/cohort-make.ts";
 import { demo } from "./commands/demo.ts";
@@ -56,14 +58,14 @@ describe("help says what a command does, its options, and an example", () => {
       Usage: leadglass cohort make --out DIR [options]
 
       Options:
-        --out DIR            the folder to write; it must not exist (required)
-        --kind chest|mass    what is drawn (mass unless given)
-        --patients N         how many patients, at least 10 (360 unless given)
-        --seed S             the same seed draws the same patients (0 unless given)
-        --image-size PIXELS  side of an image; each kind has its own
-        --difficulty X       from 0, plain to see, to 1, close to chance (0.5 unless given)
-        --json               print one JSON document and nothing else on standard output
-        --help               print this help
+        --out DIR                 the folder to write; it must not exist (required)
+        --kind chest|mass|volume  what is drawn (mass unless given)
+        --patients N              how many patients, at least 10 (360 unless given)
+        --seed S                  the same seed draws the same patients (0 unless given)
+        --image-size PIXELS       side of an image; each kind has its own
+        --difficulty X            from 0, plain to see, to 1, close to chance (0.5 unless given)
+        --json                    print one JSON document and nothing else on standard output
+        --help                    print this help
 
       Example:
         leadglass cohort make --kind mass --patients 360 --seed 1 --out masses
@@ -222,8 +224,8 @@ describe("help says what a command does, its options, and an example", () => {
         --sampling-probability Q       probability with which a unit joins a step (required)
         --steps T                      how many steps (required)
         --delta D                      the delta of the guarantee (required)
-        --accountant rdp|gaussian|pld  rdp for any sampling; gaussian, exact, for probability 1; pld is
-                                       not in this version (rdp unless given)
+        --accountant pld|rdp|gaussian  pld is tight; rdp a looser cross-check; gaussian exact, for
+                                       probability 1 only (pld unless given)
         --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
                                        (add-remove unless given)
         --noise-multiplier S           standard deviation of the noise, divided by the most one unit adds
@@ -284,8 +286,8 @@ describe("help says what a command does, its options, and an example", () => {
         --sampling-probability Q       probability with which a unit joins a step (required)
         --steps T                      how many steps (required)
         --delta D                      the delta of the guarantee (required)
-        --accountant rdp|gaussian|pld  rdp for any sampling; gaussian, exact, for probability 1; pld is
-                                       not in this version (rdp unless given)
+        --accountant pld|rdp|gaussian  pld is tight; rdp a looser cross-check; gaussian exact, for
+                                       probability 1 only (pld unless given)
         --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
                                        (add-remove unless given)
         --json                         print one JSON document and nothing else on standard output
@@ -373,5 +375,54 @@ describe("help says what a command does, its options, and an example", () => {
       expect(examples.length).toBeGreaterThan(0);
       for (const example of examples) expect(example.trim()).toMatch(new RegExp(`^leadglass ${name}( |$)`));
     }
+  });
+
+  it("audit", async () => {
+    expect(await helpOf(audit)).toMatchInlineSnapshot(`
+      "Audits: what an attacker finds out in practice, as a lower bound beside the upper one that is
+      claimed.
+
+      Usage: leadglass audit COMMAND [options]
+
+      Commands:
+        membership  whether somebody can tell who a finished model was trained on
+
+      leadglass audit COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy
+      refused, 5 interrupted, 70 a bug of ours.
+
+      Examples:
+        leadglass audit membership --run runs/private --cohort masses
+        leadglass audit membership --run runs/private --cohort masses --attack lira --shadows 32
+      "
+    `);
+  });
+
+  it("audit membership", async () => {
+    expect(await helpOf(auditMembershipCommand)).toMatchInlineSnapshot(`
+      "Attacks a finished run: how well its train patients can be told from its test patients, overall, by
+      label and by group. Everything is counted in patients.
+
+      Usage: leadglass audit membership --run RUN --cohort DIR [options]
+
+      Options:
+        --run RUN                       the run's folder (required)
+        --cohort DIR                    the cohort the run was trained on (required)
+        --attack loss|lira|lira-offline|rmia
+                                        what the attacker looks at (loss unless given)
+        --shadows N                     shadow models of lira and rmia, an even number; 16 unless given
+        --shadow-dir DIR                where finished shadow models are kept; RUN/shadows unless given
+        --group COLUMN[,...]            also by the values of a column; age is taken in bands
+        --device cpu|webgpu|cuda        where to compute (cpu unless given)
+        --json                          print one JSON document and nothing else on standard output
+        --help                          print this help
+
+      Each shadow model is a training like the run's on half of the patients. Ctrl-C keeps the finished
+      ones: the same command goes on. The figures describe private data; keep them in the house.
+
+      Examples:
+        leadglass audit membership --run runs/private --cohort masses --json
+        leadglass audit membership --run runs/private --cohort masses --attack lira --shadows 32 --group sex,age
+      "
+    `);
   });
 });

@@ -41,6 +41,10 @@ const leadglass = group({
       about: "what private training costs, and the noise it needs",
       load: () => import("./commands/accountant.ts").then((m) => m.accountant),
     },
+    audit: {
+      about: "what attackers find out about a model in practice",
+      load: () => import("./commands/audit.ts").then((m) => m.audit),
+    },
     ledger: {
       about: "every access of a run to private data, and whether the record is whole",
       load: () => import("./commands/ledger.ts").then((m) => m.ledger),

@@ -3,8 +3,10 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
-import { decodeImage } from "../imaging/index.ts";
+import { decodeImage, decodeNifti, toVolume } from "../imaging/index.ts";
 import { cohortOf, orderedSplits } from "./cohort.ts";
+import { mediumOf } from "./medium.ts";
+import type { Medium } from "./medium.ts";
 import { inspectCohort } from "./inspect.ts";
 import type { Inspection, InspectOptions } from "./inspect.ts";
 import { mapConcurrent } from "./pool.ts";
@@ -30,12 +32,17 @@ export interface CheckCount {
 }
 
 export interface CohortCheck {
+  /** What the files hold; `images` counts volumes where it is volumes. */
+  readonly medium: Medium;
   readonly images: number;
   readonly patients: number;
   readonly splits: Readonly<Record<string, { readonly images: number; readonly patients: number }>>;
   /** Labels of each target, sex and age band, by split. For the owner of the data: small counts identify. */
   readonly counts: readonly CheckCount[];
-  /** How many images there are of each size and kind, such as `128 x 128, 1 channel, 8 bit`. */
+  /**
+   * How many images there are of each size and kind, such as `128 x 128, 1 channel, 8 bit`, or
+   * `512 x 512 x 90 voxels of 0.8 x 0.8 x 5.0 mm, int16`.
+   */
   readonly formats: Readonly<Record<string, number>>;
   readonly unreadable: number;
   /** Of names, labels, patients, splits and file sizes; absent where an error keeps the cohort from being opened. */
@@ -67,6 +74,7 @@ export async function checkCohort(dir: string, options: CheckOptions = {}): Prom
   for (const value of content.hashes) hash.update(`${value}\n`);
   const broken = inspection.problems.some((problem) => problem.severity === "error");
   return {
+    medium: mediumOf(records[0]!.file),
     images: records.length,
     patients: new Set(records.map((record) => record.patientId)).size,
     splits: Object.fromEntries(orderedSplits(records).map((split) => [split, sizeOf(inspection, split)])),
@@ -106,9 +114,7 @@ async function readAll(dir: string, { records, sizes, table }: Inspection, optio
     const at = { place: `${table.place}, data row ${row}`, rows: [row] };
     const name = fileTag(file, showNames);
     try {
-      const image = await decodeImage(await readFile(join(dir, file)), { name });
-      const { width, height, channels, bitDepth, data } = image;
-      const format = `${width} x ${height}, ${channels === 1 ? "1 channel" : "3 channels"}, ${bitDepth} bit`;
+      const { format, size, data } = await contentOf[mediumOf(file)](await readFile(join(dir, file)), name);
       formats[format] = (formats[format] ?? 0) + 1;
       if (data.every((value) => value === data[0]))
         problems.push({
@@ -119,7 +125,7 @@ async function readAll(dir: string, { records, sizes, table }: Inspection, optio
           remedy: "Look at the image; an empty one teaches nothing.",
         });
       return createHash("sha256")
-        .update(format)
+        .update(size)
         .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
         .digest("hex");
     } catch (error) {
@@ -150,6 +156,22 @@ async function readAll(dir: string, { records, sizes, table }: Inspection, optio
   problems.sort((a, b) => a.rows![0]! - b.rows![0]!);
   return { hashes, formats, problems };
 }
+
+/** What a file holds, in words and in numbers; what is the same for a reader is the same here, however it is stored. */
+const contentOf = {
+  images: async (bytes: Uint8Array, name: string) => {
+    const { width, height, channels, bitDepth, data } = await decodeImage(bytes, { name });
+    const format = `${width} x ${height}, ${channels === 1 ? "1 channel" : "3 channels"}, ${bitDepth} bit`;
+    return { format, size: format, data };
+  },
+  volumes: async (bytes: Uint8Array, name: string) => {
+    const image = await decodeNifti(bytes, { name });
+    const { shape, spacingMm, data } = toVolume(image, { name });
+    const size = shape.toReversed().join(" x ");
+    const spacing = spacingMm.toReversed().map((mm) => mm.toFixed(1)).join(" x "); // prettier-ignore
+    return { format: `${size} voxels of ${spacing} mm, ${image.dataType}`, size, data };
+  },
+} as const;
 
 function identicalProblems({ records, table }: Inspection, hashes: readonly string[]): Problem[] {
   const problems: Problem[] = [];
@@ -253,7 +275,7 @@ async function orphanProblems(dir: string, { records, table }: Inspection, showN
   const named = new Set(records.map((record) => record.file));
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   const orphans = entries
-    .filter((entry) => entry.isFile() && /\.(png|jpe?g)$/i.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(png|jpe?g|nii|nii\.gz)$/i.test(entry.name))
     .map((entry) => posix.join(entry.parentPath.slice(dir.length).replaceAll("\\", "/"), entry.name).replace(/^\//, ""))
     .filter((file) => !named.has(file))
     .sort();

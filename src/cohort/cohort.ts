@@ -1,8 +1,10 @@
-/** A cohort as a value: which images, whose, in which split, with which labels. Pixels are opened by `openImages`. */
+/** A cohort as a value: which images, whose, in which split, with which labels. Pixels are opened by `openImages`, voxels by `openVolumes`. */
 import { createHash } from "node:crypto";
 import { LeadglassError } from "../errors.ts";
 import { inspectCohort } from "./inspect.ts";
 import type { CohortRecord, Inspection, InspectOptions } from "./inspect.ts";
+import { mediumOf } from "./medium.ts";
+import type { Medium } from "./medium.ts";
 import { problemError } from "./problems.ts";
 import type { Problem } from "./problems.ts";
 import { columnOf } from "./table.ts";
@@ -21,7 +23,9 @@ export interface Cohort {
   readonly place: string;
   /** See {@link fingerprintOf}. */
   readonly fingerprint: string;
-  /** One for each image, in the order of the table. */
+  /** What its files hold: images, read by `openImages`, or volumes, read by `openVolumes`. */
+  readonly medium: Medium;
+  /** One for each image or volume, in the order of the table. */
   readonly records: readonly CohortRecord[];
   readonly patients: number;
   /** Names of the splits that have images: train, val and test first. */
@@ -77,6 +81,7 @@ export function cohortOf(dir: string, inspection: Inspection): Cohort {
     dir,
     place: table.place,
     fingerprint: fingerprintOf(inspection),
+    medium: mediumOf(records[0]!.file),
     records,
     patients: new Set(records.map((record) => record.patientId)).size,
     splits,

@@ -1,4 +1,4 @@
-/** Images, labels, attributes, patients and splits; phantoms. */
+/** Images or volumes, labels, attributes, patients and splits; phantoms. */
 export { openCohort, requireBothClasses } from "./cohort.ts";
 export type { Cohort, CohortOptions, PatientImages } from "./cohort.ts";
 export type { CohortRecord } from "./inspect.ts";
@@ -6,6 +6,10 @@ export { parseTarget } from "./targets.ts";
 export type { Target, TargetSpec } from "./targets.ts";
 export { openImages } from "./images.ts";
 export type { ImageStore, ImageStoreOptions } from "./images.ts";
+export { openVolumes } from "./volumes.ts";
+export type { VolumeStore, VolumeStoreOptions } from "./volumes.ts";
+export type { Store, StoreOptions } from "./store.ts";
+export type { Medium } from "./medium.ts";
 export { checkCohort } from "./check.ts";
 export type { CheckCount, CheckOptions, CohortCheck } from "./check.ts";
 export { cohortOverlap, type CohortOverlap } from "./overlap.ts";

@@ -1,6 +1,7 @@
 /** Reads a cohort folder's table and looks at its files' names and sizes; what is wrong comes back as values. */
 import { lstat, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join, posix, relative, sep } from "node:path";
+import { mediumOf } from "./medium.ts";
 import { readManifest } from "./manifest.ts";
 import type { Manifest } from "./manifest.ts";
 import { mapConcurrent } from "./pool.ts";
@@ -58,7 +59,11 @@ export async function inspectCohort(dir: string, options: InspectOptions = {}): 
     columnOf(table, rule.column ?? name, ` of target "${name}" in cohort.yaml`);
   for (const name of manifest.attributes ?? []) columnOf(table, name, ` of attributes in cohort.yaml`);
 
-  const problems: Problem[] = [...fileNameProblems(table, files), ...blankProblems(table, patientColumn, splitColumn)];
+  const problems: Problem[] = [
+    ...fileNameProblems(table, files),
+    ...mediumProblems(table, files),
+    ...blankProblems(table, patientColumn, splitColumn),
+  ];
   const patients = patientColumn === undefined ? files : table.cells.get(patientColumn)!;
   if (patientColumn === undefined)
     problems.push({
@@ -131,6 +136,22 @@ function fileNameProblems(table: Table, files: readonly string[]): Problem[] {
       });
   }
   return problems;
+}
+
+function mediumProblems(table: Table, files: readonly string[]): Problem[] {
+  const volumes = files.flatMap((file, i) => (mediumOf(file) === "volumes" ? [i + 1] : []));
+  if (volumes.length === 0 || volumes.length === files.length) return [];
+  return [
+    {
+      code: "LG-COHORT-023",
+      severity: "error",
+      place: `${table.place}, ${rowsText(volumes)}`,
+      message: `${volumes.length} volumes (.nii, .nii.gz) among ${files.length - volumes.length} images`,
+      remedy: "Keep images and volumes in cohorts of their own: no model reads both.",
+      rows: volumes.slice(0, MAX_ROWS),
+      column: "file_name",
+    },
+  ];
 }
 
 function blankProblems(table: Table, patientColumn?: string, splitColumn?: string): Problem[] {

@@ -4,17 +4,19 @@ import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { LeadglassError } from "../errors.ts";
-import { encodePng } from "../imaging/index.ts";
-import type { PixelImage } from "../imaging/index.ts";
+import { encodeNifti, encodePng } from "../imaging/index.ts";
+import type { NiftiEncoding, PixelImage, Volume } from "../imaging/index.ts";
 import type { Manifest } from "./manifest.ts";
 
 export type Cell = string | number | null;
 
-/** One image with its row; `row.file_name` says where it goes, with forward slashes, and ends in `.png`. */
-export interface CohortItem {
-  readonly row: Readonly<Record<string, Cell>> & { readonly file_name: string };
-  readonly image: PixelImage;
-}
+/**
+ * One image or volume with its row; `row.file_name` says where it goes, with forward slashes, and ends in `.png` for an
+ * image and in `.nii.gz` for a volume.
+ */
+export type CohortItem = { readonly row: Readonly<Record<string, Cell>> & { readonly file_name: string } } & (
+  { readonly image: PixelImage } | { readonly volume: Volume; readonly encoding?: NiftiEncoding }
+);
 
 /** Images encoded and written at the same time; also how many are held in memory. */
 const CONCURRENCY = 8;
@@ -34,7 +36,7 @@ export async function refuseExisting(dir: string): Promise<void> {
 }
 
 /**
- * Writes images as PNG with `metadata.csv` and, where a manifest is given, `cohort.yaml`. The folder appears under its
+ * Writes images as PNG, volumes as gzipped NIfTI, with `metadata.csv` and, where a manifest is given, `cohort.yaml`. The folder appears under its
  * name only when it is complete: until then it is a hidden neighbour, which is removed on failure.
  * The columns are those of the first row. Throws LG-COHORT-014 for a folder that exists.
  */
@@ -52,13 +54,15 @@ export async function writeCohort(
     const lines: string[] = [];
     let columns: string[] | undefined;
     const folders = new Set<string>();
-    for await (const { row, image } of items) {
+    for await (const item of items) {
+      const { row } = item;
       columns ??= Object.keys(row);
       lines.push(columns.map((name) => csvCell(row[name] ?? null)).join(","));
       const path = join(partial, row.file_name);
       if (!folders.has(dirname(path))) await mkdir(dirname(path), { recursive: true });
       folders.add(dirname(path));
-      const written = encodePng(image).then((png) => writeFile(path, png, { flag: "wx" }));
+      const encoded = "image" in item ? encodePng(item.image) : encodeNifti(item.volume, item.encoding);
+      const written = encoded.then((bytes) => writeFile(path, bytes, { flag: "wx" }));
       // Its failure is told where it is awaited; until then it must not end the process.
       written.catch(() => undefined);
       underway.push(written);

@@ -5,7 +5,7 @@ import { metricTable, type Metric, type MetricName } from "./metrics.ts";
 import type { PatientSample } from "./observations.ts";
 
 /** How many independent trials a metric rests on when one image of each patient is looked at. */
-const trials: Partial<Record<MetricName, (sample: PatientSample) => number>> = {
+export const trials: Partial<Record<MetricName, (sample: PatientSample) => number>> = {
   prevalence: ({ count }) => count,
   accuracy: ({ count }) => count,
   sensitivity: (sample) => patientsWith(sample, (label) => label === 1).size,
@@ -53,7 +53,8 @@ export function exactEdge(
   return { low: value === 1 ? far : 0, high: value === 1 ? 1 : 1 - far, method: "exact" };
 }
 
-function patientsWith(
+/** The patients with a row that is so. */
+export function patientsWith(
   { ranking, units, cut }: PatientSample,
   holds: (label: number, predictedPositive: boolean) => boolean,
 ): Set<number> {

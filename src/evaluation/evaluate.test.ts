@@ -65,6 +65,7 @@ describe("evaluateScores", () => {
     const {
       groups: _,
       threshold: __,
+      fairness: ____,
       interval: ___,
       ...alone
     } = evaluateScores({
@@ -182,8 +183,8 @@ describe("evaluateTargets", () => {
       labels: interleave(cohort.labels, other.labels),
     });
     expect(both).toEqual({
-      effusion: result,
-      nodule: evaluateScores({ ...options, scores: other.scores, labels: other.labels, threshold: 0.4 }),
+      effusion: evaluateScores({ ...options, together: 2 }),
+      nodule: evaluateScores({ ...options, together: 2, scores: other.scores, labels: other.labels, threshold: 0.4 }),
     });
   });
 

@@ -2,11 +2,12 @@
 
 import { LeadglassError } from "../errors.ts";
 import { bootstrapIntervals, type BootstrapOptions } from "./bootstrap.ts";
+import { evaluateFairness, type Fairness } from "./fairness.ts";
 import { defaultBands, groupRows, type Bands, type GroupColumn } from "./groups.ts";
 import type { MetricInterval } from "./interval.ts";
 import { finiteOrNull } from "./metrics.ts";
 import { requireLength, type Patients } from "./observations.ts";
-import { suppressed, type Suppression } from "./suppression.ts";
+import { suppressed, suppressedReason, type Suppression } from "./suppression.ts";
 
 export const reported = [
   ...(["auroc", "auprc", "accuracy", "sensitivity", "specificity", "falsePositiveRate", "selectionRate"] as const),
@@ -58,6 +59,8 @@ export interface ScoreEvaluation extends Evaluation {
   threshold: number;
   interval: { level: number; resamples: number; seed: number | string; method: "bca" | "percentile"; unit: "patient" };
   groups: GroupEvaluation[];
+  /** Comparison of the groups; null where there are none. */
+  fairness: Fairness | null;
 }
 
 export interface EvaluateOptions extends BootstrapOptions {
@@ -72,6 +75,10 @@ export interface EvaluateOptions extends BootstrapOptions {
   readonly minimumPatients?: number;
   /** Leaves out every number of the groups that a release must not show (see {@link suppressed}); false by default. */
   readonly release?: boolean;
+  /** Of the fairness verdict, see {@link evaluateFairness}. */
+  readonly falseAlarm?: number;
+  readonly margin?: number;
+  readonly together?: number;
 }
 
 /**
@@ -93,6 +100,9 @@ export function evaluateScores({
   by,
   minimumPatients = 10,
   release = false,
+  falseAlarm,
+  margin,
+  together,
   seed,
   resamples = 2000,
   level = 0.95,
@@ -151,12 +161,23 @@ export function evaluateScores({
       const few = counts.patients < minimumPatients;
       return { ...group, reason, ...assemble(counts, few ? withoutIntervals(metrics(), minimumPatients) : metrics()) };
     }),
+    fairness:
+      parts.length === 0
+        ? null
+        : evaluateFairness({
+            ...{ scores, labels, threshold, patients, groups, bands, minimumPatients, release, seed, resamples, level },
+            ...(by ? { by } : {}),
+            ...(falseAlarm === undefined ? {} : { falseAlarm }),
+            ...(margin === undefined ? {} : { margin }),
+            ...(together === undefined ? {} : { together }),
+          }),
   };
 }
 
 /**
  * Evaluates several targets of the same images: `scores` and `labels` are row-major matrices [rows, targets], and
- * thresholds has one entry a target. Everything else as {@link evaluateScores}, for each target by name.
+ * thresholds has one entry a target. Everything else as {@link evaluateScores}, for each target by name; the confidence of
+ * fairness statements holds for all targets together.
  */
 export function evaluateTargets({
   targets,
@@ -180,6 +201,7 @@ export function evaluateTargets({
     targets.map((target, k) => [
       target,
       evaluateScores({
+        together: targets.length,
         ...options,
         scores: column(scores, k),
         labels: column(labels, k),
@@ -205,12 +227,6 @@ function whyNot({ n, positives }: Counts): string | null {
   if (n === 0) return "no labelled image";
   if (positives === 0 || positives === n) return `only ${positives === 0 ? "negatives" : "positives"}`;
   return null;
-}
-
-function suppressedReason(how: Suppression, minimumPatients: number): string {
-  return how === "small"
-    ? `suppressed: fewer than ${minimumPatients} patients`
-    : "suppressed: subtraction would show a group of too few patients";
 }
 
 type Reported = Record<ReportedMetric, MetricInterval>;

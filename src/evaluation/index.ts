@@ -32,3 +32,18 @@ export {
   type ReportedMetric,
   type ScoreEvaluation,
 } from "./evaluate.ts";
+export { pearson, type Correlation } from "./correlation.ts";
+export { equivalenceTest, type EquivalenceTest } from "./equivalence.ts";
+export {
+  evaluateFairness,
+  type ColumnFairness,
+  type ComparedMetric,
+  type Fairness,
+  type FairnessOptions,
+  type FairnessVerdict,
+  type Finding,
+  type GroupGaps,
+  type Spread,
+  type WorstValue,
+} from "./fairness.ts";
+export { simultaneousIntervals, type Component, type SimultaneousInterval } from "./simultaneous.ts";

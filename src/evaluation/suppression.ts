@@ -36,6 +36,13 @@ export function suppressed(
   return result;
 }
 
+/** What a release says in place of the numbers. */
+export function suppressedReason(how: Suppression, minimumPatients: number): string {
+  return how === "small"
+    ? `suppressed: fewer than ${minimumPatients} patients`
+    : "suppressed: subtraction would show a group of too few patients";
+}
+
 /** Indices of groups whose totals are shown elsewhere: each column, and each value within an intersection. */
 function linesOf(groups: readonly Group[]): number[][] {
   const lines = new Map<string, number[]>();

@@ -1,6 +1,7 @@
-import { LeadglassError } from "../errors.ts";
+import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { checkDelta, checkEvent, type Event, type Relation } from "./events.ts";
 import { fullBatchNoise, gaussianDelta, gaussianEpsilon } from "./gaussian.ts";
+import { defaultEffort, type Effort, pldEpsilon, pldProfile } from "./pld/pld.ts";
 import { rdpOfPure, rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToDelta, rdpToEpsilon } from "./rdp.ts";
 import { rdpOfSearch } from "./selection.ts";
 
@@ -61,16 +62,31 @@ function rdpOfEvent(event: Event, relation: Relation): Float64Array {
   return ofStep(step).map((rdp) => event.steps * rdp);
 }
 
+/** What all events together cost in Rényi divergence. */
+function totalRdp(events: readonly Event[], relation: Relation): Float64Array {
+  const total = new Float64Array(rdpOrders.length);
+  for (const event of events) rdpOfEvent(event, relation).forEach((rdp, i) => (total[i]! += rdp));
+  return total;
+}
+
+/** As {@link totalRdp}; null where an event has no formula. */
+function totalRdpIfKnown(events: readonly Event[], relation: Relation): Float64Array | null {
+  try {
+    return totalRdp(events, relation);
+  } catch (error) {
+    if (isLeadglassError(error) && error.code === "LG-PRIVACY-004") return null;
+    throw error;
+  }
+}
+
 const rdpAccountant: Accountant = {
   name: "rdp",
   epsilon(events, delta, relation = "add-or-remove-one") {
     const taken = takenEvents("rdp accountant", events, delta);
     if (taken.length === 0) return { upper: 0, lower: 0 };
-    const total = new Float64Array(rdpOrders.length);
-    for (const event of taken) rdpOfEvent(event, relation).forEach((rdp, i) => (total[i]! += rdp));
     const noise = fullBatchNoise(taken, relation);
     return {
-      upper: rdpToEpsilon(total, delta).epsilon,
+      upper: rdpToEpsilon(totalRdp(taken, relation), delta).epsilon,
       // Without sampling the truth is known; it is the best lower bound there can be.
       lower: noise === null ? null : gaussianEpsilon(noise, delta),
     };
@@ -94,32 +110,61 @@ const gaussianAccountant: Accountant = {
   },
 };
 
-/** Every accountant by name; null keeps the place of one that a later version brings. */
-const accountants: Record<AccountantName, Accountant | null> = {
+/**
+ * A privacy loss distribution accountant that asks for intervals of that relative width, and spends at most that many
+ * grid points on one; {@link accountantNamed}("pld") is the one with the usual effort.
+ */
+export function pldAccountant(effort: Partial<Effort> = {}): Accountant {
+  return {
+    name: "pld",
+    epsilon(events, delta, relation = "add-or-remove-one") {
+      const taken = takenEvents("pld accountant", events, delta);
+      if (taken.length === 0) return { upper: 0, lower: 0 };
+      const noise = fullBatchNoise(taken, relation);
+      if (noise !== null) {
+        const epsilon = gaussianEpsilon(noise, delta);
+        return { upper: epsilon, lower: epsilon };
+      }
+      const { lower, upper } = pldEpsilon(taken, delta, relation, { ...defaultEffort, ...effort });
+      // Where the grid is too coarse for the losses, Rényi divergences can still do better.
+      const rdp = totalRdpIfKnown(taken, relation);
+      const best = Math.min(upper, rdp === null ? Infinity : rdpToEpsilon(rdp, delta).epsilon);
+      if (best < Infinity) return { upper: best, lower: Math.min(lower, best) };
+      throw new LeadglassError(
+        "LG-PRIVACY-001",
+        `pld accountant: delta is ${delta}; the events give away more than that`,
+        {
+          hint: "give a larger delta: an event that is itself (epsilon, delta)-private uses up its own",
+          fields: { parameter: "delta" },
+        },
+      );
+    },
+  };
+}
+
+/** Every accountant by name. */
+const accountants: Record<AccountantName, Accountant> = {
+  pld: pldAccountant(),
   rdp: rdpAccountant,
   gaussian: gaussianAccountant,
-  pld: null,
 };
 
 /**
- * The accountant of that name: "rdp" (Rényi, any sampling) or "gaussian" (exact, probability 1 only).
- * Throws LG-PRIVACY-004 for "pld", which this version does not have, and for unknown names.
+ * The accountant of that name: "pld" (privacy loss distributions: tight, everything), "rdp" (Rényi: a looser cross-check)
+ * or "gaussian" (closed form, probability 1 only). Throws LG-PRIVACY-004 for unknown names.
  */
 export function accountantNamed(name: string): Accountant {
-  if (!Object.hasOwn(accountants, name))
-    throw new LeadglassError(
-      "LG-PRIVACY-004",
-      `accountant: unknown name of length ${name.length}; expected rdp or gaussian`,
-      {
-        hint: "choose rdp",
-      },
-    );
-  const accountant = accountants[name as AccountantName];
-  if (accountant === null)
-    throw new LeadglassError("LG-PRIVACY-004", `accountant: ${name} is not in this version; expected rdp or gaussian`, {
-      hint: "choose rdp: its epsilon is a valid, slightly larger bound",
-    });
-  return accountant;
+  if (Object.hasOwn(accountants, name)) return accountants[name as AccountantName];
+  throw new LeadglassError(
+    "LG-PRIVACY-004",
+    `accountant: unknown name of length ${name.length}; expected pld, rdp or gaussian`,
+    { hint: "choose pld" },
+  );
+}
+
+/** The best accountant for these events: "gaussian" where a closed form holds for all of them, otherwise "pld". */
+export function bestAccountant(events: readonly Event[]): "gaussian" | "pld" {
+  return fullBatchNoise(events, "add-or-remove-one") === null ? "pld" : "gaussian";
 }
 
 /** An interval that holds a delta. */
@@ -140,23 +185,26 @@ export function privacyProfile(
 ): (epsilon: number) => DeltaInterval {
   const taken = takenEvents("privacy profile", events, 0.5);
   const noise = fullBatchNoise(taken, relation);
-  const total = new Float64Array(rdpOrders.length);
-  if (noise === null) for (const event of taken) rdpOfEvent(event, relation).forEach((rdp, i) => (total[i]! += rdp));
-  const deltaAt = (epsilon: number): DeltaInterval => {
-    if (noise !== null) {
-      const delta = gaussianDelta(noise, epsilon);
-      return { lower: delta, upper: delta };
-    }
-    return { lower: 0, upper: rdpToDelta(total, epsilon) };
-  };
+  const deltaAt = noise === null ? profileOf(taken, relation) : gaussianProfile(noise);
   return (epsilon) => {
-    if (taken.length === 0)
-      return { lower: Math.max(0, -Math.expm1(epsilon)), upper: Math.max(0, -Math.expm1(epsilon)) };
     if (epsilon >= 0) return deltaAt(epsilon);
     const { lower, upper } = deltaAt(-epsilon);
-    return {
-      lower: Math.exp(epsilon) * lower - Math.expm1(epsilon),
-      upper: Math.exp(epsilon) * upper - Math.expm1(epsilon),
-    };
+    const [factor, rest] = [Math.exp(epsilon), -Math.expm1(epsilon)];
+    return { lower: factor * lower + rest, upper: factor * upper + rest };
   };
 }
+
+function profileOf(events: readonly Event[], relation: Relation): (epsilon: number) => DeltaInterval {
+  const profile = pldProfile(events, relation);
+  const rdp = totalRdpIfKnown(events, relation);
+  return (epsilon) => {
+    const { lower, upper } = profile(epsilon);
+    const best = rdp === null ? upper : Math.min(upper, rdpToDelta(rdp, epsilon));
+    return { lower: Math.min(lower, best), upper: best };
+  };
+}
+
+const gaussianProfile = (noise: number) => (epsilon: number) => {
+  const delta = gaussianDelta(noise, epsilon);
+  return { lower: delta, upper: delta };
+};

@@ -2,11 +2,30 @@ export {
   type Accountant,
   type AccountantName,
   accountantNamed,
+  bestAccountant,
   type DeltaInterval,
   type EpsilonInterval,
+  pldAccountant,
   privacyProfile,
 } from "./accountant.ts";
+export { balancedAccuracy, type RateInterval, type TprAtFpr, tprAtFpr } from "./audit/attack-rates.ts";
+export {
+  clopperPearson,
+  type Interval,
+  type ManyRunAudit,
+  type ManyRunCounts,
+  manyRunEpsilon,
+} from "./audit/clopper-pearson.ts";
+export { auditDrawnSplit, type DrawnSplitAudit } from "./audit/drawn-split.ts";
 export { auditOneRun, declaredGuesses, type Guessing, type OneRunAudit, type ScoreOptions } from "./audit/guesses.ts";
+export {
+  type LiraOptions,
+  liraScores,
+  logitConfidence,
+  type RmiaOptions,
+  rmiaScores,
+  type Shadow,
+} from "./audit/membership.ts";
 export {
   type AuditAssumption,
   type AuditOptions,
@@ -16,6 +35,7 @@ export {
   refutesCurve,
 } from "./audit/one-run.ts";
 export { noiseOfCells, noisyCells } from "./cells.ts";
+export { type AuditPower, auditPower, canariesNeeded, type PowerOptions } from "./audit/power.ts";
 export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
 export {
   type AdaptiveClipping,

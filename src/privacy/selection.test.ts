@@ -139,8 +139,9 @@ describe("a selection among other events", () => {
       expect(plan.epsilon).toBeLessThanOrEqual(8);
       expect(plan.epsilon).toBeGreaterThan(8 * (1 - 1e-4));
       expect(plan.epsilonOfOne).toBeLessThan(plan.epsilon);
-      // Eight trainings that all were published would leave each less than a half.
-      expect(plan.epsilonOfOne).toBeGreaterThan(plan.epsilon / 2);
+      // As many trainings as there are on average would cost more, were all of them published.
+      const eight = Array.from({ length: 8 }, () => plan.event.of).flat();
+      expect(rdp.epsilon(eight, 1e-4).upper).toBeGreaterThan(1.2 * plan.epsilon);
       expect(rdp.epsilon([plan.event], 1e-4).upper).toBe(plan.epsilon);
       // What one training costs by itself is what its noise says.
       expect(rdp.epsilon(plan.event.of, 1e-4).upper).toBeGreaterThanOrEqual(plan.epsilonOfOne - 1e-12);

@@ -31,7 +31,7 @@ export interface DemoArm {
   readonly privacy: TrainReport["privacy"];
   /** What an attacker can do at most; null without privacy, where nothing limits it. */
   readonly attacker: AttackerBound | null;
-  readonly metrics: Readonly<Record<string, Omit<ScoreEvaluation, "groups">>>;
+  readonly metrics: Readonly<Record<string, Omit<ScoreEvaluation, "groups" | "fairness">>>;
   /** AUROC of the first arm minus this one's, on the same images; null for the first. */
   readonly aurocLost: PairedInterval | null;
   readonly ledger: readonly LedgerRow[];
@@ -207,7 +207,10 @@ async function drawFigures(
   );
   const intervals = intervalChart(
     metricRows(
-      finished.map(({ name, metrics }) => ({ model: name, evaluation: { ...metrics[target]!, groups: [] } })),
+      finished.map(({ name, metrics }) => ({
+        model: name,
+        evaluation: { ...metrics[target]!, groups: [], fairness: null },
+      })),
       ["auroc", "auprc", "accuracy", "sensitivity", "specificity"],
     ),
     { title: "The same test images, by metric" },

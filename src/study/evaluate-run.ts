@@ -5,6 +5,7 @@ import {
   defaultBands,
   evaluateTargets,
   parseGroups,
+  type Bands,
   type GroupColumn,
   type ScoreEvaluation,
 } from "../evaluation/index.ts";
@@ -57,8 +58,10 @@ export interface EvaluateReport {
   /** Images and patients of the split. */
   readonly n: number;
   readonly patients: number;
-  readonly metrics: Readonly<Record<string, Omit<ScoreEvaluation, "groups">>>;
+  readonly metrics: Readonly<Record<string, Omit<ScoreEvaluation, "groups" | "fairness">>>;
   readonly groups: readonly (ScoreEvaluation["groups"][number] & { readonly target: string })[];
+  /** Comparison of the groups, by target; null without groups. */
+  readonly fairness: Readonly<Record<string, ScoreEvaluation["fairness"]>>;
   readonly privacy: {
     readonly epsilon: number;
     readonly delta: number;
@@ -73,6 +76,25 @@ export interface EvaluateReport {
     /** "public" where the patients were declared public. */
     readonly access: Access;
   } | null;
+}
+
+/** What to group some images by, as `--group` asks: columns of cells, the bands of numbers, and the groupings. */
+export function groupingOf(
+  cohort: Cohort,
+  words: readonly string[],
+  images: readonly number[],
+): { columns: Record<string, GroupColumn>; bands: Bands; by: readonly (readonly string[])[] } {
+  const asked = parseGroups(words, cohort.columns);
+  const bands = { ...defaultBands, ...asked.bands };
+  const columns: Record<string, GroupColumn> = {};
+  for (const name of asked.columns) {
+    const cells = cohort.column(name);
+    // Bands take numbers; what is none, or no age in a column of ages, counts as missing.
+    const number = (cell: string) => (Object.hasOwn(defaultBands, name) ? (ageYearsOf(cell) ?? null) : Number(cell));
+    const value = (cell: string) => (Object.hasOwn(bands, name) ? number(cell) : cell);
+    columns[name] = images.map((i) => (cells[i] ? value(cells[i]) : null));
+  }
+  return { columns, bands, by: asked.by };
 }
 
 /**
@@ -96,16 +118,7 @@ export async function evaluateRun(options: {
   const prediction = await predictRun(options);
   const { run, cohort, images, probabilities } = prediction;
   const targets = run.targets.map((t) => cohort.target(t));
-  const asked = parseGroups(options.groups, cohort.columns);
-  const bands = { ...defaultBands, ...asked.bands };
-  const columns: Record<string, GroupColumn> = {};
-  for (const name of asked.columns) {
-    const cells = cohort.column(name);
-    // Bands take numbers; what is none, or no age in a column of ages, counts as missing.
-    const number = (cell: string) => (Object.hasOwn(defaultBands, name) ? (ageYearsOf(cell) ?? null) : Number(cell));
-    const value = (cell: string) => (Object.hasOwn(bands, name) ? number(cell) : cell);
-    columns[name] = images.map((i) => (cells[i] ? value(cells[i]) : null));
-  }
+  const { columns, bands, by } = groupingOf(cohort, options.groups, images);
   const patients = images.map((i) => cohort.records[i]!.patientId);
   if (patients.length === 0) throw new LeadglassError("LG-COHORT-011", `split ${options.split} has no images`);
   const evaluations = evaluateTargets({
@@ -115,7 +128,7 @@ export async function evaluateRun(options: {
     thresholds: run.result.thresholds,
     patients,
     groups: columns,
-    ...{ bands, by: asked.by, release: options.release ?? false },
+    ...{ bands, by, release: options.release ?? false },
     seed: options.seed ?? 1,
   });
   const ledger = await enter(options, prediction);
@@ -129,11 +142,12 @@ export async function evaluateRun(options: {
       patients: new Set(patients).size,
       metrics: Object.fromEntries(
         Object.entries(evaluations).map(([name, evaluation]) => {
-          const { groups: _groups, ...rest } = evaluation;
+          const { groups: _groups, fairness: _fairness, ...rest } = evaluation;
           return [name, rest];
         }),
       ),
       groups: Object.entries(evaluations).flatMap(([target, { groups }]) => groups.map((g) => ({ target, ...g }))),
+      fairness: Object.fromEntries(Object.entries(evaluations).map(([target, { fairness }]) => [target, fairness])),
       privacy: trained.privacy && {
         epsilon: trained.privacy.epsilon,
         delta: trained.privacy.delta,

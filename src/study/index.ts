@@ -4,6 +4,14 @@ export { runDemo, type DemoArm, type DemoOptions, type DemoReport } from "./demo
 export { exportModel } from "./deploy.ts";
 export { evaluateRun, predictRun, type EvaluateReport, type Prediction } from "./evaluate-run.ts";
 export {
+  auditMembership,
+  membershipAttacks,
+  type AttackMetrics,
+  type MembershipAttackName,
+  type MembershipReport,
+  type MembershipRequest,
+} from "./membership.ts";
+export {
   readFinishedRun,
   readLedger,
   readRun,

@@ -21,9 +21,9 @@ const common = {
   delta: { kind: "number", value: "D", about: "the delta of the guarantee", above: 0, below: 1, required: true },
   accountant: {
     kind: "text",
-    about: "rdp for any sampling; gaussian, exact, for probability 1; pld is not in this version",
-    oneOf: ["rdp", "gaussian", "pld"],
-    initial: "rdp",
+    about: "pld is tight; rdp a looser cross-check; gaussian exact, for probability 1 only",
+    oneOf: ["pld", "rdp", "gaussian"],
+    initial: "pld",
   },
   relation: {
     kind: "text",

@@ -53,7 +53,26 @@ const metricCells = ({ auroc, auprc, prevalence, accuracy, sensitivity, specific
   interval(specificity),
 ];
 
-function textOf({ split, n, patients, metrics, groups, privacy, ledger }: EvaluateReport): string {
+/** The differences between groups that have a name in the literature. */
+function gapLines({ columns }: NonNullable<EvaluateReport["fairness"][string]>): string[] {
+  const rows = columns.flatMap((column) =>
+    column.groups.length < 2
+      ? []
+      : [
+          [
+            column.column,
+            interval(column.worst.auroc),
+            interval(column.statisticalParityDifference),
+            interval(column.equalOpportunityDifference),
+            interval(column.equalisedOddsGap),
+          ],
+        ],
+  );
+  const heading = ["", "worst AUROC", "statistical parity", "equal opportunity", "equalised odds"];
+  return rows.length === 0 ? [] : [table([heading, ...rows])];
+}
+
+function textOf({ split, n, patients, metrics, groups, fairness, privacy, ledger }: EvaluateReport): string {
   const heading = (text: string) => styled("bold", text, process.stdout);
   const sections = Object.entries(metrics).map(([target, overall]) => {
     const own = groups.filter((group) => group.target === target);
@@ -80,6 +99,13 @@ function textOf({ split, n, patients, metrics, groups, privacy, ledger }: Evalua
               : [group.reason]),
           ]),
         ]),
+      );
+    const judged = fairness[target];
+    if (judged)
+      parts.push(
+        "",
+        `${judged.verdict.sentence} (A false alarm of ${judged.verdict.falseAlarm} for all groups together.)`,
+        ...gapLines(judged),
       );
     return parts.join("\n");
   });

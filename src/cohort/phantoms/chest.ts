@@ -23,6 +23,7 @@ const risks: Readonly<Record<FindingName, (person: Person) => number>> = {
 
 export const chest: PhantomKind = {
   imageSize: 128,
+  largestSize: 2048,
   femaleShare: 0.48,
   draw: drawPatient,
 };

@@ -15,13 +15,15 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 async function make(options: Partial<PhantomCohortOptions>) {
+  // A volume has more voxels than an image has pixels.
+  const imageSize = options.kind === "volume" ? 32 : 48;
   const out = join(root, `p${count++}`);
-  const made = await makePhantomCohort({ kind: "chest", patients: 40, seed: 1, imageSize: 48, ...options, out });
+  const made = await makePhantomCohort({ kind: "chest", patients: 40, seed: 1, imageSize, ...options, out });
   return { ...made, out };
 }
 
 describe.each(phantomKinds)("makePhantomCohort %s", (kind) => {
-  it("cohort_isSound_withAllColumnsAndOneToFourImagesAPatient", async () => {
+  it("cohort_isSound_withAllColumnsAndSeveralImagesAPatient", async () => {
     const { out, images, patients } = await make({ kind });
     const check = await checkCohort(out);
     expect(check.problems.filter((p) => p.severity === "error")).toEqual([]);
@@ -37,8 +39,9 @@ describe.each(phantomKinds)("makePhantomCohort %s", (kind) => {
     );
     const perPatient = Map.groupBy(cohort.records, (r) => r.patientId);
     const sizes = new Set([...perPatient.values()].map((records) => records.length));
-    expect([...sizes].sort()).toEqual([1, 2, 3, 4]);
-    expect(new Set(cohort.column("view"))).toEqual(new Set(kind === "chest" ? ["AP", "PA"] : ["CC", "MLO"]));
+    expect([...sizes].sort()).toEqual(kind === "volume" ? [1, 2] : [1, 2, 3, 4]);
+    const views = { chest: ["AP", "PA"], mass: ["CC", "MLO"], volume: ["pancreatic", "portal"] }[kind];
+    expect(new Set(cohort.column("view"))).toEqual(new Set(views));
   });
 
   it("sameSeed_sameBytes_otherSeed_others", async () => {
@@ -57,7 +60,8 @@ describe.each(phantomKinds)("makePhantomCohort %s", (kind) => {
   it("aLargerCohort_holdsTheSamePatients", async () => {
     const small = await make({ kind, patients: 10 });
     const large = await make({ kind, patients: 20 });
-    for (const file of ["images/phantom-00001-1.png", "images/phantom-00010-1.png"])
+    const path = (id: string) => (kind === "volume" ? `volumes/${id}-1.nii.gz` : `images/${id}-1.png`);
+    for (const file of [path("phantom-00001"), path("phantom-00010")])
       expect(await readFile(join(small.out, file))).toEqual(await readFile(join(large.out, file)));
   });
 });
@@ -92,7 +96,8 @@ describe("makePhantomCohort", () => {
     { imageSize: 1e9 },
     { difficulty: 2 },
     { seed: 0.5 },
-    { kind: "volume" as "chest" },
+    { kind: "volume" as const, imageSize: 256 },
+    { kind: "pelvis" as "chest" },
     { kind: "constructor" as "chest" },
   ])("options %o_areRefused_andNothingIsWritten", async (options) => {
     await expect(make(options)).rejects.toThrow(expect.objectContaining({ code: "LG-COHORT-015" }));

@@ -9,8 +9,9 @@ import { chest } from "./chest.ts";
 import type { PhantomKind } from "./kind.ts";
 import { mass } from "./mass.ts";
 import { drawPerson } from "./population.ts";
+import { volume } from "./volume.ts";
 
-const kinds = { chest, mass } as const satisfies Record<string, PhantomKind>;
+const kinds = { chest, mass, volume } as const satisfies Record<string, PhantomKind>;
 
 export type PhantomKindName = keyof typeof kinds;
 export const phantomKinds = Object.keys(kinds) as PhantomKindName[];
@@ -21,7 +22,7 @@ export interface PhantomCohortOptions {
   readonly seed: number;
   /** The folder to write; it must not exist. */
   readonly out: string;
-  /** Side of the square images in pixels. */
+  /** Side of the square images, or of the slices of volumes, in pixels. */
   readonly imageSize?: number;
   /** From 0, plain to see, to 1, close to chance. */
   readonly difficulty?: number;
@@ -29,7 +30,7 @@ export interface PhantomCohortOptions {
 }
 
 /**
- * Draws and writes a cohort of 1 to 4 images a patient with age, sex, comorbidity, hospital and view, split 70/15/15 by
+ * Draws and writes a cohort of 1 to 4 images, or 1 to 2 volumes, a patient with age, sex, comorbidity, hospital and view, split 70/15/15 by
  * patient. The same options give the same files; patient k is the same person in a larger cohort of the same seed.
  * Throws LG-COHORT-014 for a folder that exists, LG-COHORT-015 for options out of range.
  */
@@ -42,8 +43,8 @@ export async function makePhantomCohort(options: PhantomCohortOptions): Promise<
   const { imageSize: size = kind.imageSize } = options;
   if (!Number.isInteger(patients) || patients < 10 || patients > 1_000_000)
     throw refuse(`${patients} patients`, "Ask for 10 to 1,000,000: fewer do not fill three splits.");
-  if (!Number.isInteger(size) || size < 32 || size > 2048)
-    throw refuse(`images of ${size} pixels a side`, "Ask for 32 to 2,048.");
+  if (!Number.isInteger(size) || size < 32 || size > kind.largestSize)
+    throw refuse(`images of ${size} pixels a side`, `Ask for 32 to ${kind.largestSize}.`);
   if (!(difficulty >= 0 && difficulty <= 1)) throw refuse(`difficulty ${difficulty}`, "Ask for 0 to 1.");
   if (!Number.isSafeInteger(seed)) throw refuse(`seed ${seed}`, "Give a whole number.");
   await refuseExisting(out);
@@ -60,9 +61,11 @@ export async function makePhantomCohort(options: PhantomCohortOptions): Promise<
     for (const [i, person] of people.entries()) {
       const { labels, images } = drawn(i);
       let k = 0;
-      for (const { view, attributes, pixels } of images) {
+      for (const image of images) {
+        const { view, attributes } = image;
+        const name = `${person.patientId}-${++k}`;
         const row = {
-          file_name: `images/${person.patientId}-${++k}.png`,
+          file_name: "volume" in image ? `volumes/${name}.nii.gz` : `images/${name}.png`,
           patient_id: person.patientId,
           split: splits.get(person.patientId)!,
           hospital: person.hospital,
@@ -73,7 +76,9 @@ export async function makePhantomCohort(options: PhantomCohortOptions): Promise<
           ...attributes,
           ...labels,
         };
-        yield { row, image: toPixels({ channels: 1, width: size, height: size, data: pixels }) };
+        yield "volume" in image
+          ? { row, volume: image.volume, encoding: image.encoding }
+          : { row, image: toPixels({ channels: 1, width: size, height: size, data: image.pixels }) };
       }
       onProgress?.(i + 1, patients);
     }

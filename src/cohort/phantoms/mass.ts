@@ -25,6 +25,7 @@ import type { Acquisition, Person } from "./population.ts";
 
 export const mass: PhantomKind = {
   imageSize: 128,
+  largestSize: 2048,
   femaleShare: 1,
   draw: drawPatient,
 };
