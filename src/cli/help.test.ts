@@ -111,6 +111,13 @@ describe("help says what a command does, its options, and an example", () => {
         --epsilon E                     train privately within this epsilon
         --delta D                       and this delta; chosen from the number of patients
         --unit patient|image            whose privacy: everything of a patient, or each image
+        --relation add-remove|replace   cohorts that must look alike: one unit more or less, or one
+                                        exchanged for another
+        --sampling poisson|truncated-poisson|full|shuffle
+                                        how units come into a step
+        --batch-cap N                   the most units of a step, with truncated-poisson
+        --clipping flat|per-layer|automatic|adaptive
+                                        how a unit's gradient is bounded
         --clip-norm C                   the most one unit may add to a step
         --model NAME                    the architecture
         --image-size PIXELS             side that images are brought to

@@ -147,6 +147,50 @@ export function pairedDifference<M extends MetricName>({
   return Object.fromEntries(entries) as Record<M, PairedInterval>;
 }
 
+/**
+ * The difference of one metric between two models, with intervals at any level from the same draws.
+ * Arguments and errors as {@link pairedDifference}.
+ */
+export function bootstrapDifference({
+  scoresA,
+  scoresB,
+  labels,
+  patients,
+  metric,
+  thresholdA,
+  thresholdB,
+  ...options
+}: {
+  readonly scoresA: ArrayLike<number>;
+  readonly scoresB: ArrayLike<number>;
+  readonly labels: ArrayLike<number>;
+  readonly patients: Patients;
+  readonly metric: MetricName;
+  readonly thresholdA?: number;
+  readonly thresholdB?: number;
+} & BootstrapOptions): {
+  a: number | null;
+  b: number | null;
+  sample: PatientSample;
+  interval: (level: number) => MetricInterval;
+} {
+  const sampleA = patientSample(rankObservations(scoresA, labels), patients, [metric], thresholdA);
+  const sampleB = patientSample(rankObservations(scoresB, labels), patients, [metric], thresholdB);
+  const { of } = metricTable[metric];
+  const draws = bootstrap([sampleA, sampleB], ([a, b]) => [of(a!) - of(b!)], 1, options);
+  const whole = (sample: PatientSample) => finiteOrNull(of(tallyOf(sample, new Float64Array(sample.count).fill(1))));
+  return {
+    ...{ a: whole(sampleA), b: whole(sampleB), sample: sampleA },
+    interval: (level) => {
+      const interval = draws.interval(0, level);
+      // No width is no evidence of equality: two perfect models, or twice the same.
+      return interval.low !== null && interval.low === interval.high
+        ? { ...interval, low: null, high: null, method: "none", reason: "the same in every resample" }
+        : interval;
+    },
+  };
+}
+
 function patientSample(
   ranking: Ranking,
   patients: Patients,
@@ -194,7 +238,7 @@ function bootstrap(
     evaluate(weights).forEach((value, k) => jackknife[k]!.push(value));
   }
 
-  const interval = (k: number): MetricInterval => {
+  const interval = (k: number, at = level): MetricInterval => {
     const value = finiteOrNull(whole[k]!);
     const undefinedResamples = resamples - values[k]!.length;
     const none = (reason: string) =>
@@ -203,10 +247,10 @@ function bootstrap(
     if (count < 2) return none("only one patient");
     if (undefinedResamples > largestUndefinedShare * resamples)
       return none("not defined in more than 10 % of resamples: too few patients of a class");
-    const bca = method === "bca" ? bcaLevels(values[k]!, value, jackknife[k]!, level) : undefined;
+    const bca = method === "bca" ? bcaLevels(values[k]!, value, jackknife[k]!, at) : undefined;
     return {
       value,
-      ...intervalAt(values[k]!, bca ?? percentileLevels(level)),
+      ...intervalAt(values[k]!, bca ?? percentileLevels(at)),
       method: bca ? "bca" : "percentile",
       undefinedResamples,
     };

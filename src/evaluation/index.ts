@@ -47,3 +47,10 @@ export {
   type WorstValue,
 } from "./fairness.ts";
 export { simultaneousIntervals, type Component, type SimultaneousInterval } from "./simultaneous.ts";
+export {
+  privacyCost,
+  type CostVerdict,
+  type GroupPrivacyCost,
+  type PrivacyCost,
+  type PrivacyCostReport,
+} from "./privacy-cost.ts";

@@ -125,6 +125,8 @@ export function pldAccountant(effort: Partial<Effort> = {}): Accountant {
         const epsilon = gaussianEpsilon(noise, delta);
         return { upper: epsilon, lower: epsilon };
       }
+      // Of a search only its Rényi divergence is known, so everything with it is added up there.
+      if (isSearched(taken)) return rdpAccountant.epsilon(taken, delta, relation);
       const { lower, upper } = pldEpsilon(taken, delta, relation, { ...defaultEffort, ...effort });
       // Where the grid is too coarse for the losses, Rényi divergences can still do better.
       const rdp = totalRdpIfKnown(taken, relation);
@@ -194,8 +196,10 @@ export function privacyProfile(
   };
 }
 
+const isSearched = (events: readonly Event[]): boolean => events.some(({ kind }) => kind === "selection");
+
 function profileOf(events: readonly Event[], relation: Relation): (epsilon: number) => DeltaInterval {
-  const profile = pldProfile(events, relation);
+  const profile = isSearched(events) ? () => ({ lower: 0, upper: 1 }) : pldProfile(events, relation);
   const rdp = totalRdpIfKnown(events, relation);
   return (epsilon) => {
     const { lower, upper } = profile(epsilon);

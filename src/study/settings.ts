@@ -3,13 +3,19 @@ import type { Augmentation } from "../imaging/index.ts";
 import { architectureNamed } from "../nn/index.ts";
 import {
   accountantNamed,
-  calibrateNoise,
+  bestAccountant,
+  eventOf,
+  gaussianEpsilon,
   gaussianMu,
   noiseOfCells,
   planPrivateTraining,
-  type Accountant,
+  type Clipping,
   type DpPlan,
   type Event,
+  type PrivacyTarget,
+  type Relation,
+  type Sampling,
+  type SamplingOptions,
 } from "../privacy/index.ts";
 import type { Loss } from "../training/losses.ts";
 import type { OptimiserSettings } from "../training/optimisers.ts";
@@ -22,6 +28,11 @@ export interface TrainingChoices {
   readonly delta?: number;
   readonly unit?: "patient" | "image";
   readonly clipNorm?: number;
+  readonly clipping?: Clipping["kind"];
+  readonly sampling?: Sampling["kind"];
+  /** The most units of a step, under truncated sampling. */
+  readonly batchCap?: number;
+  readonly relation?: "add-remove" | "replace";
   readonly batch?: number;
   readonly epochs?: number;
   readonly learningRate?: number;
@@ -102,6 +113,7 @@ function checkChoices({
   clipNorm,
   views,
   imageSize,
+  ...choices
 }: TrainingChoices): void {
   const positive: Record<string, number | undefined> = {
     epsilon,
@@ -112,6 +124,7 @@ function checkChoices({
     "clip-norm": clipNorm,
     views,
     "image-size": imageSize,
+    "batch-cap": choices.batchCap,
   };
   for (const [name, value] of Object.entries(positive))
     if (value !== undefined && !(value > 0 && Number.isFinite(value)))
@@ -125,7 +138,13 @@ function checkChoices({
               : `Leave --${name} out for a good choice.`,
         },
       );
-  for (const [name, value] of Object.entries({ batch, epochs, views, "image-size": imageSize }))
+  for (const [name, value] of Object.entries({
+    batch,
+    epochs,
+    views,
+    "image-size": imageSize,
+    "batch-cap": choices.batchCap,
+  }))
     if (value !== undefined && !Number.isInteger(value))
       throw new LeadglassError("LG-USAGE-001", `--${name}: a whole number was expected, ${value} was given`);
   if (delta !== undefined && delta >= 1)
@@ -135,6 +154,21 @@ function checkChoices({
   if (delta !== undefined && epsilon === undefined)
     throw new LeadglassError("LG-USAGE-001", "--delta is given without --epsilon", {
       hint: "Give --epsilon to train privately, or leave --delta out.",
+    });
+  const privateOnly = {
+    clipping: choices.clipping,
+    sampling: choices.sampling,
+    "batch-cap": choices.batchCap,
+    relation: choices.relation,
+  };
+  for (const [name, value] of Object.entries(privateOnly))
+    if (value !== undefined && epsilon === undefined)
+      throw new LeadglassError("LG-USAGE-001", `--${name} is given without --epsilon`, {
+        hint: `Give --epsilon to train privately, or leave --${name} out.`,
+      });
+  if (choices.batchCap !== undefined && choices.sampling !== "truncated-poisson")
+    throw new LeadglassError("LG-USAGE-001", "--batch-cap is given without --sampling truncated-poisson", {
+      hint: "Only truncated batches have a cap.",
     });
 }
 
@@ -207,34 +241,45 @@ function choosePrivate(
   const fixed = featureModels.includes(architecture);
   const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
   // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
-  const batch = Math.min(
-    choices.batch ?? (linear && units <= 20_000 ? units : Math.round(clamp(units / 4, 64, 2048))),
-    units,
-  );
+  const whole = choices.sampling === "full" || (choices.sampling === undefined && linear && units <= 20_000);
+  const batch = Math.min(choices.batch ?? (whole ? units : Math.round(clamp(units / 4, 64, 2048))), units);
+  if (choices.sampling === "full" && batch !== units)
+    throw new LeadglassError("LG-USAGE-001", `--batch ${batch}: full batches hold all ${units} training ${unit}s`, {
+      hint: "Leave --batch out, or choose another --sampling.",
+    });
   const q = batch / units;
   const epochs = choices.epochs ?? (linear ? 100 : 60);
-  const steps = Math.max(1, Math.round(epochs / q));
+  const steps = Math.max(
+    1,
+    choices.sampling === "shuffle" ? epochs * Math.ceil(units / batch) : Math.round(epochs / q),
+  );
+  const sampling = samplingOf(choices, { batch, units, steps, delta });
   const target = { epsilon, delta };
-  const labelCounts = choices.positiveWeights ? 1 / (gaussianMu(epsilon, delta) * Math.sqrt(labelCountShare)) : null;
-  const plan = planPrivateTraining({
-    ...(labelCounts === null ? { target } : { delta, noiseMultiplier: noiseBeside(labelCounts, { target, q, steps }) }),
-    unit,
-    sampling: { kind: "poisson" },
-    clipping: { kind: "flat", norm: clipNorm },
-    steps,
-    expectedBatchSize: batch,
-    publicCohortSize: units,
-    insecureSeed,
-  });
+  const relation = choices.relation === "replace" ? "replace-one" : "add-or-remove-one";
+  const labelCounts = choices.positiveWeights ? labelCountNoise(target, relation) : null;
+  const plan = planBeside(labelCounts, target, relation, (own) =>
+    planPrivateTraining({
+      target: own,
+      unit,
+      relation,
+      sampling,
+      clipping: { kind: choices.clipping ?? "flat", norm: clipNorm },
+      steps,
+      expectedBatchSize: batch,
+      publicCohortSize: units,
+      insecureSeed,
+    }),
+  );
   reasons.push(
     q === 1
       ? `every ${unit} in each of ${steps} steps: the least noise for its cost at this size`
-      : `${steps} steps, each with about ${batch} of ${units} ${unit}s drawn at random`,
+      : `${steps} steps, each with ${drawnText(plan.sampling, batch)} of ${units} ${unit}s`,
     `noise ${plan.noiseMultiplier.toPrecision(4)} times the clipping norm ${clipNorm}, calibrated to epsilon ${epsilon} at delta ${delta}`,
   );
+  if (plan.clipping.kind !== "flat") reasons.push(clippingText[plan.clipping.kind]);
   if (labelCounts !== null)
     reasons.push(
-      `positives weighed by counts with noise ${labelCounts.toPrecision(4)}, within the same epsilon: the training's noise is 2.6 % larger for it`,
+      `positives weighed by counts with noise ${labelCounts.toPrecision(4)}, within the same epsilon: the training's noise is about 3 % larger for it`,
     );
   const optimizer = choices.optimizer ?? (linear ? "sgd" : "adamw");
   // How far a clipped linear model may travel before its noise outweighs what it learns (found by cross-validation).
@@ -252,7 +297,7 @@ function choosePrivate(
     variants: fixed ? 2 : "random",
     augmentation: { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
     plan,
-    noise: { labelCounts, validation: noiseOfCells(target) },
+    noise: { labelCounts, validation: noiseOfCells(target, relation) },
     batchSize: batch,
     epochs,
     loss: { kind: "binary" },
@@ -264,19 +309,69 @@ function choosePrivate(
   };
 }
 
-/** The noise of a training that stays within a target together with one release of noise `counts`. */
-function noiseBeside(
-  counts: number,
-  { target, q, steps }: { target: { epsilon: number; delta: number }; q: number; steps: number },
-): number {
-  const counting: Event = { kind: "poisson-gaussian", samplingProbability: 1, noiseMultiplier: counts, steps: 1 };
-  const alone = accountantNamed(q === 1 ? "gaussian" : "rdp");
-  const accountant: Accountant = {
-    name: alone.name,
-    epsilon: (events, delta, relation) => alone.epsilon([...events, counting], delta, relation),
-  };
-  return calibrateNoise({ target, samplingProbability: q, steps, accountant });
+/** The noise of counts that take their share of a target. */
+function labelCountNoise({ epsilon, delta }: PrivacyTarget, relation: Relation): number {
+  const noise = 1 / (gaussianMu(epsilon, delta) * Math.sqrt(labelCountShare));
+  return relation === "replace-one" ? 2 * noise : noise;
 }
+
+/** The plan that stays within a target together with one release of noise `counts`, or alone where there is none. */
+function planBeside(
+  counts: number | null,
+  target: PrivacyTarget,
+  relation: Relation,
+  plan: (target: PrivacyTarget) => DpPlan,
+): DpPlan {
+  if (counts === null) return plan(target);
+  const { epsilon, delta } = target;
+  const counting: Event = { kind: "poisson-gaussian", samplingProbability: 1, noiseMultiplier: counts, steps: 1 };
+  // What is left to a Gaussian training; one that samples has another profile, and may have to give up a little more.
+  let left = gaussianEpsilon(1 / (gaussianMu(epsilon, delta) * Math.sqrt(1 - labelCountShare)), delta);
+  for (;;) {
+    const made = plan({ epsilon: left, delta });
+    const events = [eventOf(made, made.steps), counting];
+    if (accountantNamed(bestAccountant(events)).epsilon(events, delta, relation).upper <= epsilon) return made;
+    left *= 0.99;
+  }
+}
+
+/** The sampling of a plan; full batches where every unit is in every step anyway. */
+function samplingOf(
+  { sampling, batchCap }: TrainingChoices,
+  { batch, units, steps, delta }: { batch: number; units: number; steps: number; delta: number },
+): SamplingOptions {
+  switch (sampling) {
+    case undefined:
+      return { kind: batch === units ? "full" : "poisson" };
+    case "truncated-poisson":
+      return { kind: "truncated-poisson", cap: batchCap ?? Math.min(units, roomyCap(batch, delta / (1000 * steps))) };
+    case "shuffle":
+      return { kind: "shuffle", batchSize: batch, cohortSize: units };
+    default:
+      return { kind: sampling };
+  }
+}
+
+/**
+ * A cap that a draw of `batch` units on average exceeds with at most this probability, by Bernstein's inequality:
+ * P(X >= batch + t) <= exp(-t^2 / (2 batch + 2 t / 3)). A cap that is met more often costs epsilon.
+ */
+function roomyCap(batch: number, probability: number): number {
+  const exponent = -Math.log(probability);
+  return Math.ceil(batch + exponent / 3 + Math.sqrt(exponent ** 2 / 9 + 2 * batch * exponent));
+}
+
+function drawnText(sampling: Sampling, batch: number): string {
+  if (sampling.kind === "shuffle") return `the next ${batch} of a random order`;
+  const cap = sampling.kind === "truncated-poisson" ? `, at most ${sampling.cap},` : "";
+  return `about ${batch}${cap} drawn at random`;
+}
+
+const clippingText: Readonly<Record<Exclude<Clipping["kind"], "flat">, string>> = {
+  "per-layer": "each layer is clipped by itself, to an equal part of the clipping norm",
+  automatic: "every gradient is brought to nearly the clipping norm, small ones too",
+  adaptive: "the clipping norm follows the median of the gradients' norms by a noisy count, which the noise pays for",
+};
 
 /** A power of ten at most a tenth of one over the number of units. */
 const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));

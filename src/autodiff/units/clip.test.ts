@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { dot } from "../testing.ts";
-import { compileUnits, drawFeeds } from "./testing.ts";
+import { clipAutomatic, clipPerLayer } from "./clip.ts";
+import { compileUnits, drawFeeds, oracle, type Run } from "./testing.ts";
 import { unitModels } from "./testing-models.ts";
 
 const model = (name: string) => {
@@ -75,4 +76,66 @@ describe("flat clipping", () => {
       });
     }
   });
+});
+
+const length = (sums: Run["sums"]): number =>
+  Math.sqrt(sums.reduce((total, s) => total + dot(s.data as Float32Array, s.data as Float32Array), 0));
+const alone = (units: number, unit: number): number[] => Array.from({ length: units }, (_, i) => Number(i === unit));
+
+describe("per-layer clipping", () => {
+  // Instantiated, Gram and shared forms; parameters in one, two and as many layers as there are.
+  const cases = ["small convolutional network", "attention block", "a weight used twice"].flatMap((name) =>
+    [1, 2, Infinity].map((layers): [string, number] => [name, layers]),
+  );
+
+  it.each(cases)("eachLayer_hasItsPartOfTheNorm, and all together the norm: %s in %d layers", async (name, most) => {
+    const network = model(name);
+    const layout = { units: 3, views: 2 };
+    const layers = Object.keys(network.parameters).map((_, i) => `layer ${i % most}`);
+    const count = new Set(layers).size;
+    const clipNorm = 0.3;
+    const clip = (found: Parameters<typeof clipPerLayer>[0], present: Parameters<typeof clipPerLayer>[3]) =>
+      clipPerLayer(found, clipNorm, layers, present);
+    await using step = await compileUnits(network, layout, { clip });
+    const feeds = drawFeeds(network, layout, 5);
+    const units = await oracle(network, layout, feeds);
+    for (let u = 0; u < layout.units; u++) {
+      const run = await step.run(feeds, alone(layout.units, u));
+      const normOf = (gradients: Run["sums"], layer: string): number =>
+        length(gradients.filter((_, i) => layers[i] === layer));
+      const factors = [...new Set(layers)].map((layer) => {
+        const before = normOf(units[u]!, layer);
+        const factor = Math.min(1, clipNorm / Math.sqrt(count) / before);
+        // 1e-5: norms, factors and products are float32 on both sides.
+        expect(Math.abs(normOf(run.sums, layer) / (factor * before) - 1)).toBeLessThan(1e-5);
+        return factor;
+      });
+      expect(length(run.sums)).toBeLessThanOrEqual(clipNorm * (1 + 1e-5));
+      expect(Math.abs(run.factors[u]! / Math.min(...factors) - 1)).toBeLessThan(1e-5);
+      expect(Math.abs(run.norms[u]! / length(units[u]!) - 1)).toBeLessThan(1e-5);
+    }
+  });
+});
+
+describe("automatic clipping", () => {
+  it.each(["small convolutional network", "attention block"])(
+    "theClippedGradient_isNormTimesGOverGPlusGamma: %s",
+    async (name) => {
+      const network = model(name);
+      const layout = { units: 3, views: 2 };
+      const [clipNorm, gamma] = [0.7, 0.01];
+      await using step = await compileUnits(network, layout, {
+        clip: (found, present) => clipAutomatic(found, clipNorm, gamma, present),
+      });
+      const feeds = drawFeeds(network, layout, 6);
+      const units = await oracle(network, layout, feeds);
+      for (let u = 0; u < layout.units; u++) {
+        const run = await step.run(feeds, alone(layout.units, u));
+        const before = length(units[u]!);
+        // arXiv 2206.07136, AUTO-S; 1e-5 for float32 on both sides.
+        expect(Math.abs(length(run.sums) / ((clipNorm * before) / (before + gamma)) - 1)).toBeLessThan(1e-5);
+        expect(length(run.sums)).toBeLessThan(clipNorm);
+      }
+    },
+  );
 });

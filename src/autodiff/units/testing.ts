@@ -16,7 +16,7 @@ import {
 } from "../../graph/index.ts";
 import { gradients } from "../gradients.ts";
 import { compile, feedOf, norm, numbers, relativeError, type Domain, type Evaluated, type Feed } from "../testing.ts";
-import { clipFlat } from "./clip.ts";
+import { clipFlat, type ClippedSums } from "./clip.ts";
 import type { UnitLayout } from "./contributions.ts";
 import { unitGradients, type UnitGradients } from "./gradients.ts";
 
@@ -132,6 +132,8 @@ export async function oracle(
 
 export interface Run {
   readonly norms: number[];
+  /** What each unit's gradient was multiplied by; the smallest where layers differ. */
+  readonly factors: number[];
   /** By parameter, for each unit. */
   readonly parameterNorms: number[][];
   readonly sums: Evaluated[];
@@ -145,15 +147,23 @@ export interface Run {
 export async function compileUnits(
   model: UnitModel,
   layout: UnitLayout,
-  { clipNorm = 1, lowered = false } = {},
+  {
+    clipNorm = 1,
+    clip = (found, present) => clipFlat(found, clipNorm, present),
+    lowered = false,
+  }: {
+    readonly clipNorm?: number;
+    readonly clip?: (found: UnitGradients, present: Value) => ClippedSums;
+    readonly lowered?: boolean;
+  } = {},
 ): Promise<AsyncDisposable & { readonly run: (feeds: Record<string, Feed>, present?: number[]) => Promise<Run> }> {
   const { parameters, images, loss, weights } = buildModel(model, layout.units * layout.views);
   const found = unitGradients(loss, weights, parameters, images, layout);
   const present = input("present", [layout.units]);
-  const clipped = clipFlat(found, clipNorm, present);
+  const clipped = clip(found, present);
   const totals = found.weightedSums(present);
   const batch = gradients(loss, parameters, weights);
-  const named: Record<string, Value> = { norms: clipped.norms };
+  const named: Record<string, Value> = { norms: clipped.norms, factors: clipped.factors };
   parameters.forEach((_, i) => {
     named[`norm${i}`] = sqrt(found.squaredNorms[i]!);
     named[`sum${i}`] = clipped.sums[i]!;
@@ -167,6 +177,7 @@ export async function compileUnits(
       const each = (prefix: string): Evaluated[] => parameters.map((_, i) => all[`${prefix}${i}`]!);
       return {
         norms: Array.from(all["norms"]!.data, Number),
+        factors: Array.from(all["factors"]!.data, Number),
         parameterNorms: each("norm").map((n) => Array.from(n.data, Number)),
         sums: each("sum"),
         totals: each("total"),

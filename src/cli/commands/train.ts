@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { LeadglassError } from "../../errors.ts";
+import { clippingKinds, samplingKinds } from "../../privacy/index.ts";
 import { trainRun, type TrainReport } from "../../study/train-run.ts";
 import type { TrainingChoices } from "../../study/settings.ts";
 import { command } from "../command.ts";
@@ -19,6 +20,14 @@ export const trainingOptions = {
   epsilon: { kind: "number", value: "E", about: "train privately within this epsilon" },
   delta: { kind: "number", value: "D", about: "and this delta; chosen from the number of patients" },
   unit: { kind: "text", about: "whose privacy: everything of a patient, or each image", oneOf: ["patient", "image"] },
+  relation: {
+    kind: "text",
+    about: "cohorts that must look alike: one unit more or less, or one exchanged for another",
+    oneOf: ["add-remove", "replace"],
+  },
+  sampling: { kind: "text", about: "how units come into a step", oneOf: samplingKinds },
+  "batch-cap": { kind: "whole", value: "N", about: "the most units of a step, with truncated-poisson" },
+  clipping: { kind: "text", about: "how a unit's gradient is bounded", oneOf: clippingKinds },
   "clip-norm": { kind: "number", value: "C", about: "the most one unit may add to a step" },
   model: { kind: "text", value: "NAME", about: "the architecture" },
   "image-size": { kind: "whole", value: "PIXELS", about: "side that images are brought to" },
@@ -59,6 +68,10 @@ export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoi
   delta: options.delta,
   unit: options.unit,
   clipNorm: options["clip-norm"],
+  clipping: options.clipping,
+  sampling: options.sampling,
+  batchCap: options["batch-cap"],
+  relation: options.relation,
   batch: options.batch,
   epochs: options.epochs,
   learningRate: options.lr,

@@ -108,6 +108,8 @@ function mechanismOf(event: Event, relation: Relation): Mechanism {
       return { kind: "response", epsilon: event.epsilon, revealed: event.delta, steps: 1 };
     case "poisson-gaussian":
       return poissonMechanism(event, relation);
+    case "selection":
+      throw refuse("of a search only the Rényi divergence is known; use the rdp accountant");
     case "mixture-gaussian":
       if (relation === "replace-one") throw refuse("no worst pair is known for a mixture and an exchanged unit");
       return {
