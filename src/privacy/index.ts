@@ -34,8 +34,8 @@ export {
   oneRunPValue,
   refutesCurve,
 } from "./audit/one-run.ts";
-export { type AuditPower, auditPower, canariesNeeded, type PowerOptions } from "./audit/power.ts";
 export { noiseOfCells, noisyCells } from "./cells.ts";
+export { type AuditPower, auditPower, canariesNeeded, type PowerOptions } from "./audit/power.ts";
 export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
 export {
   type AdaptiveClipping,

@@ -90,7 +90,7 @@ describe("appendEntry", () => {
   });
 
   it("statesTheCostOfTheRunAndOfEverythingSoFar_countingARunOnce", () => {
-    const rdp = accountantNamed("rdp");
+    const pld = accountantNamed("pld");
     const event = {
       kind: "poisson-gaussian",
       samplingProbability: 0.05,
@@ -99,8 +99,8 @@ describe("appendEntry", () => {
     } as const;
     const countEvent = { ...event, samplingProbability: 1, noiseMultiplier: 10, steps: 1 };
     expect(entries[3]).toMatchObject({ epsilon: plan.epsilon });
-    expect(entries[3]!.cumulative!.epsilon).toBeCloseTo(rdp.epsilon([countEvent, event], 1e-5).upper, 12);
-    expect(entries[5]!.cumulative!.epsilon).toBeCloseTo(rdp.epsilon([countEvent, event, event], 1e-5).upper, 12);
+    expect(entries[3]!.cumulative!.epsilon).toBeCloseTo(pld.epsilon([countEvent, event], 1e-5).upper, 12);
+    expect(entries[5]!.cumulative!.epsilon).toBeCloseTo(pld.epsilon([countEvent, event, event], 1e-5).upper, 12);
     expect(entries[0]!.cumulative).toBeNull();
     expect(entries[6]!.cumulative).toBeNull();
   });
