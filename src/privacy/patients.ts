@@ -1,4 +1,4 @@
-import { isLeadglassError, LeadglassError } from "../errors.ts";
+import { LeadglassError } from "../errors.ts";
 import { accountantNamed } from "./accountant.ts";
 import {
   checkDelta,
@@ -10,7 +10,7 @@ import {
   requireParameter,
 } from "./events.ts";
 import { fullBatchNoise, gaussianEpsilon } from "./gaussian.ts";
-import { rdpOfStep, rdpOfStepReplacing, rdpOrders, rdpToEpsilon } from "./rdp.ts";
+import { rdpOfStepReplacing, rdpOrders, rdpToEpsilon } from "./rdp.ts";
 
 /** What a plan whose unit is the image costs a patient. */
 export interface PatientCost {
@@ -20,17 +20,15 @@ export interface PatientCost {
   readonly imagesPerPatient: number;
   /**
    * "exact": full batches, where k images together move the sum k times as far. "accounted": each image with its own coin,
-   * by the privacy loss distribution. Where that has no answer, a bound: "all or none", as if a patient's images were
-   * drawn together, with probability 1 - (1 - q)^k; "group", (epsilon, delta) k times over.
+   * by the privacy loss distribution. "group": (epsilon, delta) k times over, which is far from tight.
    */
-  readonly how: "exact" | "accounted" | "all or none" | "group";
+  readonly how: "exact" | "accounted" | "group";
 }
 
 const WHERE = "cost of a patient";
 
 /**
- * The epsilon of a whole patient, of up to `imagesPerPatient` images, under events that protect single images: the
- * smallest of what is proved.
+ * The epsilon of a whole patient, of up to `imagesPerPatient` images, under events that protect single images.
  * Throws LG-PRIVACY-001 for impossible parameters and LG-PRIVACY-004 for events that are not Poisson sampled images.
  */
 export function patientEpsilon(
@@ -64,55 +62,21 @@ export function patientEpsilon(
   if (taken.length === 0) return { ...stated, epsilon: 0, how: "exact" };
   const noise = fullBatchNoise(taken, relation);
   if (noise !== null) return { ...stated, epsilon: gaussianEpsilon(noise, delta), how: "exact" };
-  const bounds = [
-    { how: "accounted", epsilon: accountedEpsilon(taken, delta, relation) },
-    { how: "group", epsilon: groupEpsilon(taken, delta, imagesPerPatient, relation) },
-    { how: "all or none", epsilon: relation === "add-or-remove-one" ? togetherEpsilon(taken, delta) : Infinity },
-  ] as const;
-  const { how, epsilon } = bounds.reduce((best, bound) => (bound.epsilon < best.epsilon ? bound : best));
-  return { ...stated, epsilon: epsilon < Infinity ? epsilon : null, how };
-}
-
-/** By the privacy loss distribution; Infinity where it does not cover the case. */
-function accountedEpsilon(events: readonly Event[], delta: number, relation: Relation): number {
-  try {
-    return accountantNamed("pld").epsilon(events, delta, relation).upper;
-  } catch (error) {
-    if (isLeadglassError(error) && error.code === "LG-PRIVACY-004") return Infinity;
-    throw error;
+  // For an exchanged patient no worst pair is known, and the general bound is all there is.
+  if (relation === "replace-one") {
+    const epsilon = groupEpsilon(taken, delta, imagesPerPatient);
+    return { ...stated, epsilon: epsilon < Infinity ? epsilon : null, how: "group" };
   }
+  return { ...stated, epsilon: accountantNamed("pld").epsilon(taken, delta, relation).upper, how: "accounted" };
 }
 
 /**
- * A step in which a patient's k images are drawn together, with probability 1 - (1 - q)^k, and move the sum k times as
- * far, costs at least as much: what truly happens is got from it without looking at data, by drawing how many of the k
- * take part, j, and shrinking the sum to j / k with fresh noise in place of what the shrinking took. An added patient only.
- */
-function togetherEpsilon(events: readonly PoissonGaussianEvent[], delta: number): number {
-  const total = new Float64Array(rdpOrders.length);
-  for (const { samplingProbability: q, noiseMultiplier, steps, groupSize: images = 1 } of events) {
-    const step = {
-      samplingProbability: -Math.expm1(images * Math.log1p(-q)),
-      noiseMultiplier: noiseMultiplier / images,
-    };
-    rdpOfStep(step).forEach((rdp, i) => (total[i]! += steps * rdp));
-  }
-  return rdpToEpsilon(total, delta).epsilon;
-}
-
-/**
- * k images one after the other: (epsilon, d) for one is (k epsilon, d (e^(k epsilon) - 1) / (e^epsilon - 1)) for k. The
+ * k images exchanged one after the other: (epsilon, d) for one is (k epsilon, d (e^(k epsilon) - 1) / (e^epsilon - 1)) for k. The
  * least such k epsilon over d. Source: Vadhan, The Complexity of Differential Privacy, 2017, lemma 2.2, not rounded up.
  */
-function groupEpsilon(
-  events: readonly PoissonGaussianEvent[],
-  delta: number,
-  images: number,
-  relation: Relation,
-): number {
+function groupEpsilon(events: readonly PoissonGaussianEvent[], delta: number, images: number): number {
   const total = new Float64Array(rdpOrders.length);
-  const ofStep = relation === "replace-one" ? rdpOfStepReplacing : rdpOfStep;
-  for (const event of events) ofStep(event).forEach((rdp, i) => (total[i]! += event.steps * rdp));
+  for (const event of events) rdpOfStepReplacing(event).forEach((rdp, i) => (total[i]! += event.steps * rdp));
   const epsilonAt = (logDelta: number): number => rdpToEpsilon(total, Math.exp(logDelta)).epsilon;
   const meets = (logDelta: number): boolean => {
     const epsilon = epsilonAt(logDelta);

@@ -1,4 +1,4 @@
-import { accountantNamed } from "./accountant.ts";
+import { accountantNamed, bestAccountant } from "./accountant.ts";
 import { calibrateNoise, type PrivacyTarget } from "./calibration.ts";
 import type { Relation, Repetitions, SelectionEvent } from "./events.ts";
 
@@ -42,7 +42,7 @@ export function planSearch({
   } as const satisfies typeof rdp;
   const noiseMultiplier = calibrateNoise({ target, samplingProbability, steps, relation, accountant: whole });
   const training = { kind: "poisson-gaussian", samplingProbability, noiseMultiplier, steps } as const;
-  const one = accountantNamed(samplingProbability === 1 ? "gaussian" : "rdp").epsilon(
+  const one = accountantNamed(bestAccountant([training])).epsilon(
     [training],
     target.delta,
     relation,

@@ -3,6 +3,7 @@ import {
   accountantNamed,
   attackerTerms,
   type AttackerTerms,
+  bestAccountant,
   calibrateNoise,
   patientEpsilon,
   type PatientCost,
@@ -86,7 +87,7 @@ export const accountantMeaning = command({
         ? options.epsilon!
         : delta === undefined
           ? null
-          : accountantNamed(events[0]!.samplingProbability === 1 ? "gaussian" : "rdp").epsilon(events, delta, relation)
+          : accountantNamed(bestAccountant(events)).epsilon(events, delta, relation)
               .upper;
     const terms = attackerTerms(profile, { memberShare: share });
     const patient =
@@ -136,7 +137,7 @@ function eventsOf(
       );
     return null;
   }
-  const accountant = accountantNamed(samplingProbability === 1 ? "gaussian" : "rdp");
+  const accountant = accountantNamed(samplingProbability === 1 ? "gaussian" : "pld");
   const noiseMultiplier =
     noise ??
     calibrateNoise({ target: { epsilon: epsilon!, delta: delta! }, samplingProbability, steps, relation, accountant });
