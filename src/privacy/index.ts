@@ -8,7 +8,7 @@ export {
   pldAccountant,
   privacyProfile,
 } from "./accountant.ts";
-export { balancedAccuracy, type RateInterval, type TprAtFpr, tprAtFpr } from "./audit/attack-rates.ts";
+export { balancedAccuracy, type RateInterval, type TprAtFpr, tprAtFpr, tprBound } from "./audit/attack-rates.ts";
 export {
   clopperPearson,
   type Interval,

@@ -82,7 +82,11 @@ export async function trainShadows(options: {
   for (const [done, k] of missing.entries()) {
     const own = units(halves[k]!);
     const chosen = chosenFor(own);
-    const settings = settingsOf(chosen, `${run.settings.seed}, shadow ${k}`, run.settings.reproducible);
+    // The loss is the run's own, with any weights it gave to positives.
+    const settings = {
+      ...settingsOf(chosen, `${run.settings.seed}, shadow ${k}`, run.settings.reproducible),
+      loss: run.settings.loss,
+    };
     const floats = floatsOfUnit((n) =>
       accumulateGraph(
         rows.modelFor(n * settings.views),

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -64,17 +64,19 @@ describe("membership audit", () => {
     expect(loss.assumptions.join()).toMatch(/drawn by chance/);
   });
 
-  it("runWithCanaries_isRefused", async () => {
-    const canaries = join(root, "canaries");
-    await cp(run, canaries, { recursive: true });
-    const record = JSON.parse(await readFile(join(run, "run.json"), "utf8")) as { choices: object };
-    const choices = { ...record.choices, canaries: "gradient 10" };
-    await writeFile(join(canaries, "run.json"), JSON.stringify({ ...record, choices }));
-    await expect(auditMembership({ run: canaries, cohort })).rejects.toMatchObject({
-      code: "LG-TRAIN-002",
-      message: expect.stringContaining("canaries") as string,
-    });
-  });
+  it(
+    "runWithCanaries_isRefused",
+    async () => {
+      const canaries = join(root, "canaries");
+      const choices = { model: "texture", imageSize: 32, epochs: 1, canaries: "gradient 10" };
+      await trainRun({ cohort, targets: ["malignant"], out: canaries, choices, seed: 1 });
+      await expect(auditMembership({ run: canaries, cohort })).rejects.toMatchObject({
+        code: "LG-TRAIN-002",
+        message: expect.stringContaining("canaries") as string,
+      });
+    },
+    slow,
+  );
 
   it("anotherCohort_andUnfitShadows_areRefused", async () => {
     const other = join(root, "other");

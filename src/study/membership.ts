@@ -10,9 +10,9 @@ import {
   balancedAccuracy,
   liraScores,
   logitConfidence,
-  parsePlan,
   rmiaScores,
   tprAtFpr,
+  tprBound,
   type DrawnSplitAudit,
   type RateInterval,
   type TprAtFpr,
@@ -20,7 +20,6 @@ import {
 import { startEngine, type Device } from "../runtime/index.ts";
 import { groupingOf } from "./evaluate-run.ts";
 import { trainShadows, type ShadowAnswers, type ShadowProgress } from "./membership-shadows.ts";
-import { attackerBound } from "./report/meaning.ts";
 import { openRows, predictImages, type Progress } from "./rows.ts";
 import { readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
 import type { TrainReport } from "./train-run.ts";
@@ -349,10 +348,6 @@ function reportOf(
   const delta = privacy?.delta ?? deltaWithoutClaim;
   const pairs = pairsOf(patients, scores, (row) => targets.map((target) => labelOf(target, row)).join());
   const lower: DrawnSplitAudit = auditDrawnSplit(pairs.members, pairs.nonMembers, { delta, confidence });
-  const { batches } = run.settings;
-  const own = claim && batches.kind === "private" ? parsePlan(batches.plan) : null;
-  // Weights that the run started from may have cost more than its own plan.
-  const plan = own && claim!.epsilon <= own.epsilon.upper * (1 + 1e-9) ? own : null;
   return {
     run: request.run,
     attack: name,
@@ -380,8 +375,7 @@ function reportOf(
       guesses: lower.guesses,
       correct: lower.correct,
     },
-    bound:
-      plan && Object.fromEntries(reportedRates.map((fpr) => [String(fpr), attackerBound(plan, fpr).truePositiveRate])),
+    bound: claim && Object.fromEntries(reportedRates.map((fpr) => [String(fpr), tprBound(claim, fpr)])),
     confidence,
     knowledge: attack.knowledge,
     assumptions: assumptionsOf(patients, { privacy, shadowCount }),

@@ -67,6 +67,14 @@ export function tprAtFpr(
 }
 
 /**
+ * The largest true-positive rate of any attack on an (epsilon, delta)-private mechanism at a false-positive rate. Where the
+ * mechanism itself is known, its own trade-off curve is tighter.
+ * Source: Kairouz, Oh, Viswanath, The Composition Theorem for Differential Privacy, 2015, theorem 2.1.
+ */
+export const tprBound = ({ epsilon, delta }: { epsilon: number; delta: number }, fpr: number): number =>
+  Math.min(1, Math.exp(epsilon) * fpr + delta, 1 - Math.exp(-epsilon) * (1 - delta - fpr));
+
+/**
  * Balanced accuracy of guessing with one threshold, (TPR + 1 - FPR) / 2; the attacker's advantage TPR - FPR is twice that
  * less one. The threshold for each half of the units is chosen on the other half, so that it has not seen what it is
  * judged by; halves are taken in turn in the order given. The interval is that of both rates together, on the wide side.

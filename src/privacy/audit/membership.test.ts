@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "../../math/random.ts";
-import { balancedAccuracy, tprAtFpr } from "./attack-rates.ts";
+import { balancedAccuracy, tprAtFpr, tprBound } from "./attack-rates.ts";
 import { auditDrawnSplit } from "./drawn-split.ts";
 import { liraScores, logitConfidence, rmiaScores, type Shadow } from "./membership.ts";
 
@@ -119,6 +119,14 @@ describe("rates of an attack", () => {
     });
     expect(tprAtFpr([1, 2], Array(1000).fill(0) as number[], 0.001)).toMatchObject({ value: 1, falsePositives: 0 });
     expect(tprAtFpr([1], Array(1000).fill(0) as number[], 0.01).reason).toMatch(/not enough members/);
+  });
+
+  it("tprBound_isTheRegionOfEpsilonAndDelta", () => {
+    // By hand: on the line e^epsilon fpr + delta, on 1 - e^-epsilon (1 - delta - fpr), and where both meet 1.
+    expect(tprBound({ epsilon: 1, delta: 0.001 }, 0.01)).toBeCloseTo(0.01 * Math.E + 0.001, 14);
+    expect(tprBound({ epsilon: 3, delta: 0.001 }, 0.5)).toBeCloseTo(1 - Math.exp(-3) * 0.499, 14);
+    expect(tprBound({ epsilon: 0, delta: 0 }, 0.3)).toBeCloseTo(0.3, 14);
+    expect(tprBound({ epsilon: 1, delta: 1 }, 0.3)).toBe(1);
   });
 
   it("fprInterval_holdsTheTruePrice_asOftenAsItSays", () => {
