@@ -37,6 +37,7 @@ it.each([60, 150])("bca_covers90To98Of100_of1000Simulations: %i patients", (coun
       if (low !== null && low <= truth[name] && truth[name] <= high!) covered[name]++;
     }
   }
+  // eslint-disable-next-line no-console -- the counts are the result of a slow suite
   console.log(`${count} patients: coverage of 95 % intervals`, covered, `of ${simulations}`);
   for (const name of metrics) {
     expect(covered[name] / simulations, name).toBeGreaterThanOrEqual(0.9);

@@ -24,7 +24,7 @@ const ones = (n: number): Value => g.float32s(Array<number>(n).fill(1));
 const builders: Readonly<Record<string, () => Value | readonly Value[]>> = {
   ...Object.fromEntries(
     (["neg", "abs", "sign", "sqrt", "exp", "log", "erf", "tanh", "sigmoid", "relu", "reciprocal", "softsign", "softplus",
-      "mish", "floor", "identity", "isNaN", "isInf", "sin", "cos"] as const)
+      "mish", "floor", "round", "identity", "isNaN", "isInf", "sin", "cos"] as const)
       .map((name) => [name, () => operators[name](x)]), // prettier-ignore
   ),
   ...Object.fromEntries(
