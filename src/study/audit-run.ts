@@ -198,6 +198,7 @@ function imageCanaries({ canaries: asked }: AuditRequest): Experiment {
   return {
     intervention: {
       what: "canaries of an audit: training units with the opposite labels, each in or out by a coin",
+      ownerOnly: "how many of the audit's coins were guessed from the losses of its canaries, which are patients",
       units: (labelled) => -Math.round(countOf(labelled) / 2),
       rows: ({ data, modelFor }, settings) => {
         original = data;

@@ -75,6 +75,8 @@ export interface TrainRequest {
 export interface Intervention {
   /** For the ledger. */
   readonly what: string;
+  /** What of its outcome is computed from patients without noise; for the ledger. */
+  readonly ownerOnly?: string;
   /** How many units it adds to those of the cohort, or takes away, in expectation; public. */
   readonly units: (labelled: number) => number;
   /** The units and the model that are trained; the model's own parameters must be among its parameters. */
@@ -549,7 +551,11 @@ function accesses(
       ...common,
       what: "which patient is in which split, declared public: no column says so, and it was drawn in view of all patients",
     });
-  if (request.intervention) bodies.push({ kind: "public", ...train, what: request.intervention.what });
+  if (request.intervention) {
+    const { what, ownerOnly } = request.intervention;
+    bodies.push({ kind: "public", ...train, what });
+    if (ownerOnly !== undefined) bodies.push({ kind: "owner-only", ...train, what: ownerOnly });
+  }
   bodies.push({
     kind: "owner-only",
     ...train,

@@ -77,6 +77,8 @@ describe("auditRun", () => {
     expect(report.epsilon.lower).toBeLessThanOrEqual(report.epsilon.upper);
     const { entries } = await readLedger(request("image").out);
     expect(entries.some((e) => e.kind === "public" && e.what.includes("opposite labels"))).toBe(true);
+    // Gradient canaries are nobody; these are patients, and what became of them is their hospital's.
+    expect(entries.some((e) => e.kind === "owner-only" && e.what.includes("canaries, which are patients"))).toBe(true);
   });
 
   it("whatCannotBeAudited_isRefusedBeforeAnythingIsWritten", async () => {

@@ -48,6 +48,7 @@ export const auditRunCommand = command({
       ...(seed === undefined ? {} : { seed }),
       ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
       ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
+      ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
       device: options.device,
       ...checkpointTime(),
       signal: terminal.signal,
