@@ -42,11 +42,7 @@ export function planSearch({
   } as const satisfies typeof rdp;
   const noiseMultiplier = calibrateNoise({ target, samplingProbability, steps, relation, accountant: whole });
   const training = { kind: "poisson-gaussian", samplingProbability, noiseMultiplier, steps } as const;
-  const one = accountantNamed(bestAccountant([training])).epsilon(
-    [training],
-    target.delta,
-    relation,
-  );
+  const one = accountantNamed(bestAccountant([training])).epsilon([training], target.delta, relation);
   return {
     epsilon: whole.epsilon([training], target.delta).upper,
     delta: target.delta,

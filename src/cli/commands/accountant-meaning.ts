@@ -87,8 +87,7 @@ export const accountantMeaning = command({
         ? options.epsilon!
         : delta === undefined
           ? null
-          : accountantNamed(bestAccountant(events)).epsilon(events, delta, relation)
-              .upper;
+          : accountantNamed(bestAccountant(events)).epsilon(events, delta, relation).upper;
     const terms = attackerTerms(profile, { memberShare: share });
     const patient =
       events && images !== undefined && delta !== undefined
