@@ -68,13 +68,18 @@ export function bytesOf(dataset: DataSet, element: Element, name: string): Uint8
 
 /** A text without padding, upper case, or undefined where the element is absent or empty. */
 export function codeOf(dataset: DataSet, tag: string, index?: number): string | undefined {
-  const text = guarded(() => dataset.string(tag, index))?.replaceAll("\0", "").trim().toUpperCase();
+  const text = guarded(() => dataset.string(tag, index))
+    ?.replaceAll("\0", "")
+    .trim()
+    .toUpperCase();
   return text === "" ? undefined : text;
 }
 
 /** All decimal strings of an element; undefined where absent or empty. Throws LG-IMAGE-014 for what is no number. */
 export function decimals(dataset: DataSet, tag: string, name: string): number[] | undefined {
-  const text = guarded(() => dataset.string(tag))?.replaceAll("\0", " ").trim();
+  const text = guarded(() => dataset.string(tag))
+    ?.replaceAll("\0", " ")
+    .trim();
   if (text === undefined || text === "") return undefined;
   const values = text.split("\\").map((part) => (part.trim() === "" ? NaN : Number(part)));
   if (!values.every(Number.isFinite))

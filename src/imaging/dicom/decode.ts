@@ -105,7 +105,11 @@ async function samplesOf(header: ReadHeader, frame: number, name: string) {
 }
 
 /** Whole little-endian bytes as unsigned numbers. */
-function littleEndian(bytes: Uint8Array, bytesEach: 1 | 2 | 4, bigEndian = false): Uint8Array | Uint16Array | Uint32Array {
+function littleEndian(
+  bytes: Uint8Array,
+  bytesEach: 1 | 2 | 4,
+  bigEndian = false,
+): Uint8Array | Uint16Array | Uint32Array {
   if (bytesEach === 1) return bytes;
   const own = Uint8Array.from(bytes);
   if (bigEndian === (endianness() === "LE")) {
@@ -131,7 +135,10 @@ function native(header: ReadHeader, frame: number, name: string): StoredArray {
     return Uint8Array.from({ length: pixels }, (_, i) => (bytes[(firstBit + i) >> 3]! >> ((firstBit + i) & 7)) & 1);
   if (photometric === "YBR_FULL_422") {
     if (bitsAllocated !== 8 || columns % 2 !== 0)
-      throw invalid(name, `YBR_FULL_422 of ${bitsAllocated} bits and ${columns} columns; 8 bits and an even number expected`);
+      throw invalid(
+        name,
+        `YBR_FULL_422 of ${bitsAllocated} bits and ${columns} columns; 8 bits and an even number expected`,
+      );
     const data = new Uint8Array(3 * pixels);
     // Two pixels are stored as Y1 Y2 Cb Cr.
     for (let i = 0; i < pixels; i++) {
@@ -185,7 +192,8 @@ function decoded(
   fail: (message: string) => never,
 ): StoredArray {
   const { bitsAllocated, signed } = header;
-  if (bitsAllocated === 1 || bits > bitsAllocated) return fail(`a stream of ${bits} bits; ${bitsAllocated} are allocated`);
+  if (bitsAllocated === 1 || bits > bitsAllocated)
+    return fail(`a stream of ${bits} bits; ${bitsAllocated} are allocated`);
   const up = 32 - bits;
   const extends_ = bits < bitsAllocated && (signed || streamSigned);
   const own = new arrays[bitsAllocated][signed ? "signed" : "unsigned"](values.length) as StoredArray;

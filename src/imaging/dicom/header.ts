@@ -8,14 +8,7 @@ import { syntaxes } from "./syntaxes.ts";
 import type { Syntax } from "./syntaxes.ts";
 
 export type Photometric =
-  | "MONOCHROME1"
-  | "MONOCHROME2"
-  | "PALETTE COLOR"
-  | "RGB"
-  | "YBR_FULL"
-  | "YBR_FULL_422"
-  | "YBR_RCT"
-  | "YBR_ICT";
+  "MONOCHROME1" | "MONOCHROME2" | "PALETTE COLOR" | "RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_RCT" | "YBR_ICT";
 
 const PHOTOMETRICS: readonly string[] = [
   "MONOCHROME1",
@@ -109,7 +102,11 @@ export function readHeader(bytes: Uint8Array, name: string): ReadHeader {
   const [bitsAllocated, bitsStored] = [required("x00280100", "bits allocated"), required("x00280101", "bits stored")];
   const highBit = uint16(dataset, "x00280102") ?? bitsStored - 1;
   if (![1, 8, 16, 32].includes(bitsAllocated))
-    throw unsupported(name, `${bitsAllocated} bits allocated; 1, 8, 16 or 32 are read`, "Convert the image to 16 bits.");
+    throw unsupported(
+      name,
+      `${bitsAllocated} bits allocated; 1, 8, 16 or 32 are read`,
+      "Convert the image to 16 bits.",
+    );
   if (bitsStored < 1 || bitsStored > bitsAllocated || highBit >= bitsAllocated || highBit + 1 < bitsStored)
     throw invalid(name, `${bitsStored} bits stored up to bit ${highBit} of ${bitsAllocated}`);
   if (samples === 3 && bitsAllocated !== 8 && bitsAllocated !== 16)

@@ -23,7 +23,7 @@ export function decodeRle(
     if (start < 64 || end < start || end > bytes.length) fail(`run-length segment ${s} out of its frame`);
     const first = Math.floor(s / bytesEach) * bytesEach + bytesEach - 1 - (s % bytesEach);
     let done = 0;
-    for (let at = start; done < pixels; ) {
+    for (let at = start; done < pixels;) {
       if (at >= end) fail(`a run-length segment of ${done} bytes; ${pixels} expected`);
       const control = view.getInt8(at++);
       if (control === -128) continue;

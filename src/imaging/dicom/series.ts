@@ -5,6 +5,7 @@ import { canonicalVolume } from "../nifti/to-volume.ts";
 import type { Volume } from "../volume.ts";
 import { unsupported } from "./dataset.ts";
 import { decodeFrame, dicomValues } from "./decode.ts";
+import type { DicomImage } from "./decode.ts";
 import { readHeader } from "./header.ts";
 import type { Placement, ReadHeader } from "./header.ts";
 
@@ -36,8 +37,9 @@ const DEFAULT_MAX_VOXELS = 400_000_000;
 
 /** Slices may be out of their even places by this share of their distance, as positions are written with few digits. */
 const UNEVEN = 0.01;
-/** A gantry tilt below this, as a share of the distance between slices, moves the far end of 100 slices by one distance. */
+/** Slices may lie beside each other by this share of their distance, 100 slices by one distance, and by what is rounded off. */
 const TILT = 0.01;
+const ROUNDED_MM = 0.05;
 /** Direction cosines and spacings are the same to this. */
 const SAME = 1e-4;
 
@@ -53,12 +55,15 @@ const near = (a: readonly number[], b: readonly number[]) => a.every((value, i) 
  * Throws LG-IMAGE-015 where they are not one volume: several series, sizes, directions or spacings, a slice that is missing
  * or there twice, a tilted gantry, no place in the patient; and what `decodeDicom` throws. Source: DICOM PS3.3, C.7.6.2.
  */
-export async function decodeDicomSeries(files: readonly SeriesFile[], options: SeriesOptions = {}): Promise<DicomSeries> {
+export async function decodeDicomSeries(
+  files: readonly SeriesFile[],
+  options: SeriesOptions = {},
+): Promise<DicomSeries> {
   const { name = "series", maxVoxels = DEFAULT_MAX_VOXELS } = options;
   if (files.length === 0) throw unsupported(name, "no file", "Put the slices of the series into the folder.");
   let first: ReadHeader | undefined;
-  const slices: { file: string; placement: Placement; values: Float32Array; index: number }[] = [];
-  for (const [index, file] of files.entries()) {
+  const slices: { file: string; placement: Placement; image: DicomImage }[] = [];
+  for (const file of files) {
     const header = readHeader(await file.bytes(), file.name);
     const placement = placementOf(header, file.name);
     if (first === undefined) {
@@ -71,13 +76,16 @@ export async function decodeDicomSeries(files: readonly SeriesFile[], options: S
           { hint: "Crop the series, or raise maxVoxels if it is what it says it is.", fields: { voxels, maxVoxels } },
         );
     } else requireAlike(first, header, file.name);
-    slices.push({ file: file.name, placement, values: dicomValues(await decodeFrame(header, file)), index });
+    slices.push({ file: file.name, placement, image: await decodeFrame(header, { name: file.name }) });
   }
   const { rows, columns, modality, pixelSpacingMm } = first!;
   if (pixelSpacingMm === undefined)
     throw unsupported(name, "no pixel spacing (0028,0030)", "Export the series again with its geometry.");
   const o = slices[0]!.placement.orientation;
-  const [along, down]: [Triple, Triple] = [[o[0], o[1], o[2]], [o[3], o[4], o[5]]];
+  const [along, down]: [Triple, Triple] = [
+    [o[0], o[1], o[2]],
+    [o[3], o[4], o[5]],
+  ];
   const normal: Triple = [
     along[1] * down[2] - along[2] * down[1],
     along[2] * down[0] - along[0] * down[2],
@@ -90,7 +98,7 @@ export async function decodeDicomSeries(files: readonly SeriesFile[], options: S
   for (const [k, { placement, file }] of slices.entries()) {
     const offset = minus(placement.position, origin);
     const aside = Math.hypot(...minus(offset, normal.map((n) => n * dot(offset, normal)) as unknown as Triple));
-    if (aside > TILT * spacing * Math.max(1, k))
+    if (aside > TILT * spacing * k + ROUNDED_MM)
       throw unsupported(
         file,
         `slice ${k + 1} of ${slices.length} lies ${aside.toFixed(2)} mm beside the first: a tilted gantry, or a table that moved`,
@@ -100,7 +108,7 @@ export async function decodeDicomSeries(files: readonly SeriesFile[], options: S
 
   const size = rows * columns;
   const data = new Float32Array(size * slices.length);
-  slices.forEach(({ values }, k) => data.set(values, k * size));
+  slices.forEach(({ image }, k) => data.set(dicomValues(image), k * size));
   const [betweenRows, betweenColumns] = pixelSpacingMm;
   // DICOM's axes run to the left, back and head; the first two are turned round.
   const row = (axis: 0 | 1 | 2) => {
@@ -127,7 +135,10 @@ function placementOf(header: ReadHeader, name: string): Placement {
       "Remove localisers, reports and secondary captures from the folder, or export the series again.",
     );
   const o = placement.orientation;
-  const [along, down]: [Triple, Triple] = [[o[0], o[1], o[2]], [o[3], o[4], o[5]]];
+  const [along, down]: [Triple, Triple] = [
+    [o[0], o[1], o[2]],
+    [o[3], o[4], o[5]],
+  ];
   if (Math.abs(dot(along, along) - 1) > 1e-3 || Math.abs(dot(down, down) - 1) > 1e-3 || Math.abs(dot(along, down)) > 1e-3)
     throw unsupported(name, "an image orientation (0020,0037) of axes that are not at right angles", "Export the series again."); // prettier-ignore
   return placement;
@@ -135,7 +146,11 @@ function placementOf(header: ReadHeader, name: string): Placement {
 
 function requireAlike(first: ReadHeader, header: ReadHeader, name: string): void {
   const different: readonly (readonly [boolean, string, string])[] = [
-    [first.seriesUid !== header.seriesUid, "belongs to another series", "Keep the files of one series in a folder."],
+    [
+      first.seriesUid !== header.seriesUid,
+      "belongs to another series than the first file",
+      "Keep the files of one series in a folder.",
+    ],
     [
       first.rows !== header.rows || first.columns !== header.columns,
       `has ${header.columns} x ${header.rows} pixels; ${first.columns} x ${first.rows} expected`,
@@ -143,24 +158,36 @@ function requireAlike(first: ReadHeader, header: ReadHeader, name: string): void
     ],
     [
       !near(first.placement!.orientation, header.placement!.orientation),
-      "runs in another direction",
+      "runs in another direction than the first file",
       "Remove localisers, and keep one direction in a folder.",
     ],
     [
       !near(first.pixelSpacingMm ?? [], header.pixelSpacingMm ?? [NaN, NaN]),
-      "has another pixel spacing (0028,0030)",
+      "has another pixel spacing (0028,0030) than the first file",
       "Keep the slices of one spacing in a folder.",
     ],
-    [first.modality !== header.modality, "is of another modality", "Keep one modality in a folder."],
-    [first.photometric !== header.photometric, "is of another polarity", "Keep one kind of image in a folder."],
+    [
+      first.modality !== header.modality,
+      "is of another modality than the first file",
+      "Keep one modality in a folder.",
+    ],
+    [
+      first.photometric !== header.photometric,
+      "is of another polarity than the first file",
+      "Keep one kind of image in a folder.",
+    ],
   ];
   const found = different.find(([is]) => is);
-  if (found !== undefined) throw unsupported(name, `a slice that ${found[1]}, as the first file has it`, found[2]);
+  if (found !== undefined) throw unsupported(name, `a slice that ${found[1]}`, found[2]);
 }
 
 function thicknessOf({ sliceThicknessMm }: ReadHeader, name: string): number {
   if (sliceThicknessMm === undefined || !(sliceThicknessMm > 0))
-    throw unsupported(name, "one slice, without a thickness (0018,0050)", "Put all slices of the series into the folder.");
+    throw unsupported(
+      name,
+      "one slice, without a thickness (0018,0050)",
+      "Put all slices of the series into the folder.",
+    );
   return sliceThicknessMm;
 }
 

@@ -24,7 +24,11 @@ export function dicomToPixels(image: DicomImage, { name = "image" }: { readonly 
     return { width, height, channels: 3, ...scaled };
   }
   if (bitsStored > 16)
-    throw unsupported(name, `${bitsStored} bits stored; an image of at most 16 is read`, "Convert the image to 16 bits.");
+    throw unsupported(
+      name,
+      `${bitsStored} bits stored; an image of at most 16 is read`,
+      "Convert the image to 16 bits.",
+    );
   const transform = image.modalityTransform;
   const dark = colour === "MONOCHROME1";
   if (transform.kind === "table") {
@@ -50,7 +54,10 @@ function scaledPixels(values: ArrayLike<number>, low: number, high: number, inve
     data[i] = invert ? top - placed : placed;
   }
   if (beyond > 0)
-    throw invalid(name, `${beyond} of ${values.length} samples are not from ${low} to ${high}, which its bits stored say`);
+    throw invalid(
+      name,
+      `${beyond} of ${values.length} samples are not from ${low} to ${high}, which its bits stored say`,
+    );
   return { bitDepth, data };
 }
 

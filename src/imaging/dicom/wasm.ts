@@ -86,7 +86,9 @@ export async function decodeByWasm(
     // A codec that failed may be left in any state: the next image gets a fresh one.
     loaded.delete(coding);
   }
-  return result ?? fail(`a ${coding} stream of ${bytes.length} bytes that does not decode to ${wanted} of at most 16 bits`);
+  return (
+    result ?? fail(`a ${coding} stream of ${bytes.length} bytes that does not decode to ${wanted} of at most 16 bits`)
+  );
 }
 
 function interleave(planes: Uint8Array, components: number, bytesEach: number): Uint8Array {

@@ -74,7 +74,14 @@ export function decodeDctScan(frame: JpegFrame, scan: JpegScan, bits: Bits, fail
 }
 
 /** F.2.2.2. */
-function sequentialDetails(values: Int32Array, at: number, table: HuffmanTable, bits: Bits, fail: (message: string) => never) { // prettier-ignore
+function sequentialDetails(
+  values: Int32Array,
+  at: number,
+  table: HuffmanTable,
+  bits: Bits,
+  fail: (message: string) => never,
+) {
+  // prettier-ignore
   for (let k = 1; k < 64; k++) {
     const symbol = bits.decode(table);
     const [run, size] = [symbol >> 4, symbol & 15];
@@ -90,7 +97,15 @@ function sequentialDetails(values: Int32Array, at: number, table: HuffmanTable, 
 }
 
 /** G.1.2.2. */
-function firstDetails(values: Int32Array, at: number, { first, last, low }: JpegScan, table: HuffmanTable, bits: Bits, state: { run: number }) { // prettier-ignore
+function firstDetails(
+  values: Int32Array,
+  at: number,
+  { first, last, low }: JpegScan,
+  table: HuffmanTable,
+  bits: Bits,
+  state: { run: number },
+) {
+  // prettier-ignore
   if (state.run > 0) {
     state.run--;
     return;
@@ -112,7 +127,15 @@ function firstDetails(values: Int32Array, at: number, { first, last, low }: Jpeg
 }
 
 /** G.1.2.3. */
-function refinedDetails(values: Int32Array, at: number, { first, last, low }: JpegScan, table: HuffmanTable, bits: Bits, state: { run: number }) { // prettier-ignore
+function refinedDetails(
+  values: Int32Array,
+  at: number,
+  { first, last, low }: JpegScan,
+  table: HuffmanTable,
+  bits: Bits,
+  state: { run: number },
+) {
+  // prettier-ignore
   const bit = 1 << low;
   const refine = (position: number) => {
     const value = values[position]!;

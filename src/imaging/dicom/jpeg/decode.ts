@@ -110,7 +110,7 @@ export function decodeJpeg(
 }
 
 function readQuantisation(body: Uint8Array, tables: (Uint16Array | undefined)[], fail: (message: string) => never) {
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const [wide, id] = [body[at]! >> 4, body[at]! & 15];
     const size = wide === 0 ? 64 : 128;
     if (wide > 1 || id > 3 || at + 1 + size > body.length) fail("a damaged JPEG quantisation table");
@@ -127,7 +127,7 @@ function readHuffman(
   tables: { dc: (HuffmanTable | undefined)[]; ac: (HuffmanTable | undefined)[] },
   fail: (message: string) => never,
 ) {
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const [kind, id] = [body[at]! >> 4, body[at]! & 15];
     const counts = body.subarray(at + 1, at + 17);
     const total = counts.reduce((sum, count) => sum + count, 0);

@@ -15,7 +15,12 @@ const PREDICTORS: Readonly<Record<number, (a: number, b: number, c: number) => n
 };
 
 /** Decodes a scan into the samples of its components. */
-export function decodeLosslessScan(frame: JpegFrame, scan: JpegScan, bits: Bits, fail: (message: string) => never): void {
+export function decodeLosslessScan(
+  frame: JpegFrame,
+  scan: JpegScan,
+  bits: Bits,
+  fail: (message: string) => never,
+): void {
   const { width, height, precision } = frame;
   const { low, restart } = scan;
   const predict = PREDICTORS[scan.first];
