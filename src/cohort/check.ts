@@ -202,7 +202,7 @@ function dicomProblems(place: string, { files, named, rows, burned }: DicomSeen)
   at(
     "LG-COHORT-026",
     burned,
-    `${burned.size} images whose header says that text is burned into the pixels (0028,0301)`,
+    `${burned.size === 1 ? "an image" : `${burned.size} images`} whose header says that text is burned into the pixels (0028,0301)`,
     "Look at them, and cover or remove what names a patient: pixels go into training and may come out again.",
   );
   return problems;

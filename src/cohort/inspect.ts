@@ -251,6 +251,7 @@ async function statFiles(dir: string, table: Table, records: readonly CohortReco
       return -1;
     }
     if (!found.isDirectory()) return found.size;
+    series.add(row);
     const { names, links } = await slicesIn(path);
     if (names.length === 0 || links > 0) {
       missing.push({
@@ -261,7 +262,6 @@ async function statFiles(dir: string, table: Table, records: readonly CohortReco
       });
       return -1;
     }
-    series.add(row);
     const slices = await mapConcurrent(names, 16, (slice) => lstat(join(path, slice)));
     return slices.reduce((sum, { size }) => sum + size, 0);
   });

@@ -46,6 +46,8 @@ const SAME = 1e-4;
 type Triple = readonly [number, number, number];
 const dot = (a: Triple, b: Triple) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const minus = (a: Triple, b: Triple): Triple => [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+/** Direction cosines are written with few digits, so that their length is only near 1. */
+const unit = (a: Triple): Triple => [a[0] / Math.hypot(...a), a[1] / Math.hypot(...a), a[2] / Math.hypot(...a)];
 const near = (a: readonly number[], b: readonly number[]) => a.every((value, i) => Math.abs(value - b[i]!) <= SAME);
 
 /**
@@ -82,15 +84,12 @@ export async function decodeDicomSeries(
   if (pixelSpacingMm === undefined)
     throw unsupported(name, "no pixel spacing (0028,0030)", "Export the series again with its geometry.");
   const o = slices[0]!.placement.orientation;
-  const [along, down]: [Triple, Triple] = [
-    [o[0], o[1], o[2]],
-    [o[3], o[4], o[5]],
-  ];
-  const normal: Triple = [
+  const [along, down] = [unit([o[0], o[1], o[2]]), unit([o[3], o[4], o[5]])];
+  const normal = unit([
     along[1] * down[2] - along[2] * down[1],
     along[2] * down[0] - along[0] * down[2],
     along[0] * down[1] - along[1] * down[0],
-  ];
+  ]);
   const placeOf = ({ placement }: (typeof slices)[number]) => dot(placement.position, normal);
   slices.sort((a, b) => placeOf(a) - placeOf(b));
   const spacing = slices.length === 1 ? thicknessOf(first!, name) : evenSpacing(slices.map(placeOf), slices, name);
@@ -112,8 +111,8 @@ export async function decodeDicomSeries(
   const [betweenRows, betweenColumns] = pixelSpacingMm;
   // DICOM's axes run to the left, back and head; the first two are turned round.
   const row = (axis: 0 | 1 | 2) => {
-    const sign = axis === 2 ? 1 : -1;
-    const at = (value: number) => sign * value + 0;
+    // 0 is added since -0 is not the 0 that others write.
+    const at = (value: number) => (axis === 2 ? value : -value) + 0;
     return [at(along[axis] * betweenColumns), at(down[axis] * betweenRows), at(normal[axis] * spacing), at(origin[axis])] as const; // prettier-ignore
   };
   return { shape: [columns, rows, slices.length], affine: [row(0), row(1), row(2)], modality, data };

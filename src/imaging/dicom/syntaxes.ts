@@ -1,6 +1,6 @@
 /** The transfer syntaxes that are read (PS3.5, section 8 and annex A; PS3.6, table A-1). */
 
-export type Coding = "native" | "rle" | "jpeg" | "jpeg-ls" | "jpeg-2000" | "htj2k";
+export type Coding = "native" | "rle" | "jpeg" | "jpeg-ls" | "jpeg-2000";
 
 export interface Syntax {
   readonly coding: Coding;
@@ -25,7 +25,7 @@ export const syntaxes: Readonly<Record<string, Syntax | undefined>> = {
   "1.2.840.10008.1.2.4.81": of("jpeg-ls"), // near-lossless
   "1.2.840.10008.1.2.4.90": of("jpeg-2000"), // lossless
   "1.2.840.10008.1.2.4.91": of("jpeg-2000"),
-  "1.2.840.10008.1.2.4.201": of("htj2k"), // lossless
-  "1.2.840.10008.1.2.4.202": of("htj2k"), // lossless, progressive
-  "1.2.840.10008.1.2.4.203": of("htj2k"),
+  "1.2.840.10008.1.2.4.201": of("jpeg-2000"), // high-throughput, lossless
+  "1.2.840.10008.1.2.4.202": of("jpeg-2000"), // and progressive
+  "1.2.840.10008.1.2.4.203": of("jpeg-2000"), // high-throughput
 };
