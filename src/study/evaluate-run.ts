@@ -4,9 +4,12 @@ import { LeadglassError } from "../errors.ts";
 import {
   defaultBands,
   evaluateTargets,
+  groupRows,
   parseGroups,
+  referenceEvaluation,
   type Bands,
   type GroupColumn,
+  type ReferenceEvaluation,
   type ScoreEvaluation,
 } from "../evaluation/index.ts";
 import type { Access, LedgerBody, LedgerEntry } from "../privacy/index.ts";
@@ -62,6 +65,8 @@ export interface EvaluateReport {
   readonly groups: readonly (ScoreEvaluation["groups"][number] & { readonly target: string })[];
   /** Comparison of the groups, by target; null without groups. */
   readonly fairness: Readonly<Record<string, ScoreEvaluation["fairness"]>>;
+  /** The same done as the reference study did it; only where that was asked for. */
+  readonly reference?: ReferenceEvaluation;
   readonly privacy: {
     readonly epsilon: number;
     readonly delta: number;
@@ -111,6 +116,8 @@ export async function evaluateRun(options: {
   readonly groups: readonly string[];
   /** Leaves out the numbers of groups that a release must not show. */
   readonly release?: boolean;
+  /** Also as the reference study evaluates, see {@link referenceEvaluation}. */
+  readonly profile?: "reference";
   readonly seed?: number;
   readonly onProgress?: Progress;
   readonly onWarning?: (line: string) => void;
@@ -131,6 +138,25 @@ export async function evaluateRun(options: {
     ...{ bands, by, release: options.release ?? false },
     seed: options.seed ?? 1,
   });
+  const parts = groupRows(columns, images.length, bands, by);
+  const valuesOf = (column: string): (string | null)[] => {
+    const values = Array<string | null>(images.length).fill(null);
+    for (const part of parts) if (part.column === column) for (const row of part.rows) values[row] = part.value;
+    return values;
+  };
+  const reference =
+    options.profile === "reference"
+      ? referenceEvaluation({
+          targets: run.targets,
+          scores: probabilities,
+          labels: maskedLabels(targets, images),
+          // Their gaps know no smallest group, so a release has none.
+          groups: options.release
+            ? {}
+            : Object.fromEntries([...new Set(parts.map(({ column }) => column))].map((name) => [name, valuesOf(name)])),
+          seed: options.seed ?? 1,
+        })
+      : undefined;
   const ledger = await enter(options, prediction);
   const trained = run.result.report as TrainReport;
   return {
@@ -148,6 +174,7 @@ export async function evaluateRun(options: {
       ),
       groups: Object.entries(evaluations).flatMap(([target, { groups }]) => groups.map((g) => ({ target, ...g }))),
       fairness: Object.fromEntries(Object.entries(evaluations).map(([target, { fairness }]) => [target, fairness])),
+      ...(reference ? { reference } : {}),
       privacy: trained.privacy && {
         epsilon: trained.privacy.epsilon,
         delta: trained.privacy.delta,

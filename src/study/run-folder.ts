@@ -38,6 +38,8 @@ export interface RunStart {
   readonly unit: "patient" | "image";
   /** True where the mean over an image and its mirror image is the answer. */
   readonly mirror: boolean;
+  /** How pixels are prepared, where not plainly. */
+  readonly preparation?: "reference";
   readonly choices: TrainingChoices;
   readonly settings: TrainingSettings;
 }
@@ -82,6 +84,7 @@ export function recordDigest(run: RunStart): string {
     run;
   const start: RunStart = {
     ...{ version, cohortFingerprint, targets, architecture, imageSize, channels, unit, mirror, choices, settings },
+    ...(run.preparation === undefined ? {} : { preparation: run.preparation }),
   };
   return sha256Of(canonicalJson(start));
 }

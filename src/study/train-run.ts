@@ -48,7 +48,7 @@ import {
   type RunResult,
   type RunStart,
 } from "./run-folder.ts";
-import { chooseSettings, type ChosenSettings, type TrainingChoices } from "./settings.ts";
+import { chooseSettings, unitOf, type ChosenSettings, type TrainingChoices } from "./settings.ts";
 
 export interface TrainRequest {
   readonly cohort: string;
@@ -160,7 +160,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   if (!previous) await refuseForgottenRuns(request.out, ledger, history);
   const choices = previous ? asked : withBudgetDelta(asked, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
   const insecureSeed = previous ? seedIsPublic(previous.settings) : request.seed !== undefined;
-  const unit = choices.unit ?? (choices.epsilon === undefined ? "image" : "patient");
+  const unit = unitOf(choices);
   const units =
     unit === "patient" ? cohort.patientsOf("train").map((p) => p.images) : cohort.imagesOf("train").map((i) => [i]);
   const labelled = units
@@ -178,21 +178,21 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const settings =
     previous?.settings ??
     withPositiveWeights(settingsOf(chosen, seed, request.seed !== undefined), chosen, {
-      asked: choices.positiveWeights === true,
+      asked: choices.positiveWeights ?? choices.profile === "reference",
       targets,
       units: labelled,
     });
   chosen.reasons.forEach((reason) => request.onNote?.(reason));
   cohort.warnings.forEach((w) => request.onNote?.(`${w.place}: ${w.message}. ${w.remedy}`));
 
-  const channels = 1;
+  const { channels, preparation } = chosen;
   const early = { chosen, cohort, validation: splits.validation, request };
   // The budget is looked at before the work of reading images; what counts is the look at the reservation.
   if (!previous)
     await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early)]);
 
   await using engine = await startEngine({ device: request.device });
-  const source = openRows(cohort, { channels, imageSize: chosen.imageSize });
+  const source = openRows(cohort, { channels, imageSize: chosen.imageSize, preparation });
   using _store = source.store;
   const rows = await prepareRows({
     engine,
@@ -213,7 +213,8 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     imageSize: chosen.imageSize,
     channels,
     unit,
-    mirror: chosen.augmentation.flipHorizontal === true,
+    mirror: chosen.mirror,
+    ...(preparation === "reference" ? { preparation } : {}),
     choices: asked,
     settings,
   };
@@ -401,8 +402,8 @@ function withBudgetDelta(
   choices: TrainingChoices,
   budget: { readonly delta: number; readonly unit: string } | null | undefined,
 ): TrainingChoices {
-  const { epsilon, delta, unit = "patient" } = choices;
-  if (epsilon === undefined || delta !== undefined || budget?.unit !== unit) return choices;
+  const { epsilon, delta } = choices;
+  if (epsilon === undefined || delta !== undefined || budget?.unit !== unitOf(choices)) return choices;
   return { ...choices, delta: budget.delta };
 }
 

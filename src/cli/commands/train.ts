@@ -17,6 +17,11 @@ export const trainingOptions = {
     required: true,
   },
   out: { kind: "text", value: "RUN", about: "the run's folder; it must not exist, unless --resume", required: true },
+  profile: {
+    kind: "text",
+    about: "settings of the reference study (Tayebi Arasteh et al. 2024) for what is not given, to compare with it",
+    oneOf: ["reference"],
+  },
   epsilon: { kind: "number", value: "E", about: "train privately within this epsilon" },
   delta: { kind: "number", value: "D", about: "and this delta; chosen from the number of patients" },
   unit: { kind: "text", about: "whose privacy: everything of a patient, or each image", oneOf: ["patient", "image"] },
@@ -63,6 +68,7 @@ export const trainingOptions = {
 
 /** What of it decides the training. */
 export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoices => ({
+  profile: options.profile,
   model: options.model,
   epsilon: options.epsilon,
   delta: options.delta,
