@@ -17,6 +17,7 @@ import { startEngine } from "../runtime/index.ts";
 import { appendToCohortLedger, ledgerForRun } from "./cohort-ledger.ts";
 import { openRows, predictImages, type Progress } from "./rows.ts";
 import { codeVersion, readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
+import { readVerdicts, type KnownVerdict } from "./shortcuts/record.ts";
 import { maskedLabels, type TrainReport } from "./train-run.ts";
 
 export interface Prediction {
@@ -65,6 +66,8 @@ export interface EvaluateReport {
   readonly groups: readonly (ScoreEvaluation["groups"][number] & { readonly target: string })[];
   /** Comparison of the groups, by target; null without groups. */
   readonly fairness: Readonly<Record<string, ScoreEvaluation["fairness"]>>;
+  /** What a shortcut audit of this cohort said, by target; null where none was made. */
+  readonly shortcuts: Readonly<Record<string, KnownVerdict | null>>;
   /** The same done as the reference study did it; only where that was asked for. */
   readonly reference?: ReferenceEvaluation;
   readonly privacy: {
@@ -157,6 +160,7 @@ export async function evaluateRun(options: {
           seed: options.seed ?? 1,
         })
       : undefined;
+  const verdicts = await readVerdicts(await ledgerOf(options.run, prediction), cohort.fingerprint);
   const ledger = await enter(options, prediction);
   const trained = run.result.report as TrainReport;
   return {
@@ -174,6 +178,7 @@ export async function evaluateRun(options: {
       ),
       groups: Object.entries(evaluations).flatMap(([target, { groups }]) => groups.map((g) => ({ target, ...g }))),
       fairness: Object.fromEntries(Object.entries(evaluations).map(([target, { fairness }]) => [target, fairness])),
+      shortcuts: Object.fromEntries(run.targets.map((target) => [target, verdicts[target] ?? null])),
       ...(reference ? { reference } : {}),
       privacy: trained.privacy && {
         epsilon: trained.privacy.epsilon,
@@ -187,6 +192,12 @@ export async function evaluateRun(options: {
   };
 }
 
+/** The ledger of the cohort that is evaluated on: the run's own where it is the same. */
+const ledgerOf = async (dir: string, { run, cohort }: Pick<Prediction, "run" | "cohort">): Promise<string> =>
+  run.cohortFingerprint === cohort.fingerprint
+    ? resolve(dir, run.ledger.path)
+    : ledgerForRun(cohort.fingerprint, { out: dir });
+
 /** Enters an evaluation, once however often it is repeated. */
 async function enter(
   { run: dir, split, groups, onWarning }: Parameters<typeof evaluateRun>[0],
@@ -194,7 +205,7 @@ async function enter(
 ): Promise<EvaluateReport["ledger"]> {
   const { fingerprint: cohortFingerprint } = cohort;
   const own = run.cohortFingerprint === cohortFingerprint;
-  const path = own ? resolve(dir, run.ledger.path) : await ledgerForRun(cohortFingerprint, { out: dir });
+  const path = await ledgerOf(dir, { run, cohort });
   const isPublic = own && split === "val" && run.choices.validation === "public";
   const by = groups.length > 0 ? `, by ${groups.join(", ")}` : "";
   const body = {

@@ -1,4 +1,5 @@
 import { evaluateRun, type EvaluateReport } from "../../study/evaluate-run.ts";
+import { verdictLine } from "../../study/shortcuts/record.ts";
 import { command } from "../command.ts";
 import { count, interval, significant, significantUp, styled, table } from "../output.ts";
 
@@ -98,7 +99,18 @@ function referenceLines({ caution, targets, average, resamples }: NonNullable<Ev
   ];
 }
 
-function textOf({ split, n, patients, metrics, groups, fairness, reference, privacy, ledger }: EvaluateReport): string {
+function textOf({
+  split,
+  n,
+  patients,
+  metrics,
+  groups,
+  fairness,
+  shortcuts,
+  reference,
+  privacy,
+  ledger,
+}: EvaluateReport): string {
   const heading = (text: string) => styled("bold", text, process.stdout);
   const sections = Object.entries(metrics).map(([target, overall]) => {
     const own = groups.filter((group) => group.target === target);
@@ -109,6 +121,7 @@ function textOf({ split, n, patients, metrics, groups, fairness, reference, priv
         ...metricCells(overall).map((cell, i) => [metricNames[i]!, cell]),
         ["threshold", overall.threshold.toFixed(3)],
       ]),
+      verdictLine(shortcuts[target] ?? undefined),
     ];
     if (own.length > 0)
       parts.push(
