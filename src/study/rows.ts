@@ -11,6 +11,9 @@ import type { RowRequest, TrainingData } from "../training/data.ts";
 /** Called now and then in long work: how much is done of how much. */
 export type Progress = (done: number, total: number) => void;
 
+/** Prepared pixels kept in memory: small beside what a large network needs for one step, whatever the size of a cohort. */
+const cacheBytes = 128 * 2 ** 20;
+
 export interface RowSource {
   readonly store: ImageStore;
   readonly channels: number;

@@ -27,6 +27,7 @@ import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
 import { historyOf } from "./history.ts";
 import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
+import { refuseSharedPatients } from "./shared-patients.ts";
 import { freezeParameters, frozenNames } from "./freeze.ts";
 import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
@@ -60,6 +61,8 @@ export interface TrainRequest {
   readonly resume?: boolean;
   /** Start from the weights of another run, as far as names and shapes agree. */
   readonly initFrom?: string;
+  /** The cohort that those weights were learnt on, where it is no longer where it was. */
+  readonly initCohort?: string;
   /** The folder of ledgers; by default LEADGLASS_LEDGERS, or a folder beside the run. */
   readonly ledger?: string;
   readonly device?: Device;
@@ -191,6 +194,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   if (!previous)
     await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early)]);
 
+  if (!previous && request.initFrom !== undefined) await refuseSharedPatients(request.initFrom, cohort, request);
   await using engine = await startEngine({ device: request.device });
   const source = openRows(cohort, { channels, imageSize: chosen.imageSize, preparation });
   using _store = source.store;
@@ -226,6 +230,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const run =
     previous ??
     (await createRunFolder(request.out, start, {
+      cohort: request.cohort,
       ledger,
       open: (entries) => opening(entries, { start, chosen, cohort, validation: splits.validation, request }),
       ...(frozen ? { frozen } : {}),

@@ -42,6 +42,11 @@ export const trainingOptions = {
   lr: { kind: "number", value: "R", about: "learning rate" },
   optimizer: { kind: "text", about: "the update rule", oneOf: ["sgd", "adam", "adamw", "nadam"] },
   "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
+  "init-cohort": {
+    kind: "text",
+    value: "DIR",
+    about: "the cohort that run was trained on, if it has moved: patients of both are refused",
+  },
   freeze: {
     kind: "list",
     value: "NAME",
@@ -118,6 +123,7 @@ export const trainCommand = command({
       resume: options.resume,
       ...(seed === undefined ? {} : { seed }),
       ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
+      ...(options["init-cohort"] === undefined ? {} : { initCohort: options["init-cohort"] }),
       ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
       device: options.device,
       ...checkpointTime(),

@@ -90,11 +90,11 @@ export async function drawSweep(
         .sort((a, b) => (b.patients ?? 0) - (a.patients ?? 0))
         .slice(0, mostLines)
         .map(({ value }) => value!)
-        .sort();
+        .sort((a, b) => Number(b.startsWith("under")) - Number(a.startsWith("under")) || (a < b ? -1 : 1));
       if (shown.length === 0) continue;
       const nothing = { value: null, low: null, high: null };
       const left = values.length - shown.length;
-      const more = left > 0 ? ` ${left} groups without an AUROC, or smaller, are in the table only.` : "";
+      const more = left > 0 ? ` In the table only, being small or without an AUROC: ${left}.` : "";
       const groups = shown.map((value) =>
         trend(
           value,
