@@ -7,6 +7,8 @@ export { resize } from "./resize.ts";
 export type { Fit, Kernel, ResizeOptions } from "./resize.ts";
 export { normalise } from "./normalise.ts";
 export type { Normalisation } from "./normalise.ts";
+export { equaliseHistogram, referencePlanes } from "./reference.ts";
+export { splineZoom } from "./spline.ts";
 export { augment } from "./augment.ts";
 export type { Augmentation, AugmentOptions } from "./augment.ts";
 export { AIR_HU, volumeTensor, windowed, windows } from "./volume.ts";
