@@ -22,3 +22,7 @@ export { toVolume } from "./nifti/to-volume.ts";
 export type { ToVolumeOptions } from "./nifti/to-volume.ts";
 export { encodeNifti } from "./nifti/encode.ts";
 export type { NiftiEncoding } from "./nifti/encode.ts";
+export { radiomicFeatures } from "./radiomics/features.ts";
+export type { Aggregation, RadiomicOptions } from "./radiomics/features.ts";
+export { discretise } from "./radiomics/region.ts";
+export type { Discretisation, GreyLevels, Region } from "./radiomics/region.ts";
