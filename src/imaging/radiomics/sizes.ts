@@ -3,15 +3,15 @@ import { neighbourSteps, type GreyLevels, type Step } from "./region.ts";
 
 /** Counts by grey level and size, each from 1; only what occurs. */
 export interface SizeMatrix {
-  /** By level x 2^32 + size. */
+  /** By size x 2^16 + level: small integers for small sizes, which maps are fast with. */
   readonly counts: ReadonlyMap<number, number>;
   /** Voxels that the matrix describes, once for each matrix merged into it. */
   readonly voxels: number;
 }
 
-const stride = 2 ** 32;
+const stride = 2 ** 16;
 const tally = (counts: Map<number, number>, level: number, size: number): void => {
-  const key = level * stride + size;
+  const key = size * stride + level;
   counts.set(key, (counts.get(key) ?? 0) + 1);
 };
 const voxelsOf = ({ levels }: GreyLevels): number => levels.reduce((n, level) => n + (level > 0 ? 1 : 0), 0);
@@ -89,17 +89,22 @@ export function neighboursOf(
   { width, height, depth }: GreyLevels,
   dimensions: 2 | 3,
 ): (at: number, visit: (to: number) => void) => void {
-  const steps = neighbourSteps(dimensions).map((step) => [...step, (step[2] * height + step[1]) * width + step[0]]);
+  const steps = neighbourSteps(dimensions);
+  const offsets = Int32Array.from(steps, ([dx, dy, dz]) => (dz * height + dy) * width + dx);
+  const isWithin = (x: number, size: number): boolean => x >= 0 && x < size;
   return (at, visit) => {
     const x = at % width;
     const row = (at - x) / width;
     const y = row % height;
     const z = (row - y) / height;
-    for (const [dx, dy, dz, offset] of steps as [number, number, number, number][])
-      if (
-        x + dx >= 0 && x + dx < width && y + dy >= 0 && y + dy < height && z + dz >= 0 && z + dz < depth // prettier-ignore
-      )
-        visit(at + offset);
+    const isInner = x > 0 && x + 1 < width && y > 0 && y + 1 < height && (dimensions === 2 || (z > 0 && z + 1 < depth));
+    for (let k = 0; k < offsets.length; k++) {
+      if (!isInner) {
+        const [dx, dy, dz] = steps[k]!;
+        if (!isWithin(x + dx, width) || !isWithin(y + dy, height) || !isWithin(z + dz, depth)) continue;
+      }
+      visit(at + offsets[k]!);
+    }
   };
 }
 
@@ -121,8 +126,8 @@ export function sizeFeatures({ counts, voxels }: SizeMatrix): Record<string, num
   let [small, large, low, high, smallLow, smallHigh, largeLow, largeHigh] = [0, 0, 0, 0, 0, 0, 0, 0];
   let [levelMean, sizeMean, entropy, energy] = [0, 0, 0, 0];
   for (const [key, n] of counts) {
-    const size = key % stride;
-    const level = (key - size) / stride;
+    const level = key % stride;
+    const size = (key - level) / stride;
     const p = n / total;
     const [i2, j2] = [level * level, size * size];
     levelSums.set(level, (levelSums.get(level) ?? 0) + n);

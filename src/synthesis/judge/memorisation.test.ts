@@ -76,7 +76,7 @@ describe("memorisation", () => {
           2,
           0.05,
         ),
-      10,
+      { inTraining: 10 },
     );
     const report = await memorisation(input);
     expect(memorisedIn({ pixels: report })).toEqual(["pixels"]);

@@ -23,20 +23,25 @@ export interface NearestTwo {
   readonly second: Nearest;
 }
 
-function squaredDistance(a: Float32Array, i: number, b: Float32Array, j: number, length: number): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  const whole = length - (length % 4);
-  let c = 0;
-  for (; c < whole; c += 4) {
-    const [d0, d1] = [a[i + c]! - b[j + c]!, a[i + c + 1]! - b[j + c + 1]!];
-    const [d2, d3] = [a[i + c + 2]! - b[j + c + 2]!, a[i + c + 3]! - b[j + c + 3]!];
-    s0 += d0 * d0;
-    s1 += d1 * d1;
-    s2 += d2 * d2;
-    s3 += d3 * d3;
+/** The squared distance, or any number not below `limit` as soon as it is known to be that far. */
+function squaredDistance(
+  a: Float32Array,
+  i: number,
+  b: Float32Array,
+  j: number,
+  length: number,
+  limit: number,
+): number {
+  let sum = 0;
+  for (let from = 0; from < length; from += 32) {
+    const to = Math.min(length, from + 32);
+    for (let c = from; c < to; c++) {
+      const d = a[i + c]! - b[j + c]!;
+      sum += d * d;
+    }
+    if (sum >= limit) return sum;
   }
-  for (; c < length; c++) s0 += (a[i + c]! - b[j + c]!) ** 2;
-  return s0 + s1 + s2 + s3;
+  return sum;
 }
 
 /**
@@ -61,9 +66,9 @@ export async function nearestTwo(
     for (let r = 0; r < reference.count; r++) {
       const unit = units[r]!;
       if (ownUnits && units[q] === unit) continue;
-      let least = Infinity;
+      let least = second;
       for (const form of forms)
-        least = Math.min(least, squaredDistance(form, q * length, reference.data, r * length, length));
+        least = Math.min(least, squaredDistance(form, q * length, reference.data, r * length, length, least));
       if (least < first) {
         if (firstRow >= 0 && units[firstRow] !== unit) [second, secondRow] = [first, firstRow];
         [first, firstRow] = [least, r];
