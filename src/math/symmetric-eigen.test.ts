@@ -46,6 +46,20 @@ describe("symmetricEigen", () => {
     );
   });
 
+  it("aProductOfFewRows_hasThatRank_andItsTrace", () => {
+    // 20 rows of 90 columns scaled over nine decades: 70 values are 0, and the trace is the sum of squares of all entries.
+    const [rows, n] = [20, 90];
+    const random = seededRandom(3, "rows");
+    const x = Float64Array.from({ length: rows * n }, (_, i) => random.gaussian() * 10 ** ((i % n) / 10 - 8));
+    const a = new Float64Array(n * n);
+    for (let r = 0; r < rows; r++)
+      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) a[i * n + j]! += x[r * n + i]! * x[r * n + j]!;
+    const values = symmetricEigen(a, n).values.sort();
+    const trace = x.reduce((sum, v) => sum + v * v, 0);
+    for (const zero of values.subarray(0, n - rows)) expect(Math.abs(zero)).toBeLessThan(1e-13 * trace);
+    expect(values.reduce((sum, v) => sum + v, 0) / trace).toBeCloseTo(1, 13);
+  });
+
   it("lowRankAndZero_areExactEnough", () => {
     // u u' with |u|^2 = 30: one value 30, the others 0.
     const u = [1, 2, 3, 4];

@@ -116,10 +116,12 @@ const mostIterations = 60;
 
 /** Diagonalises the tridiagonal matrix in place; rows of `q` turn with it. */
 function qlImplicit(d: Float64Array, e: Float64Array, n: number, q: Float64Array | null): void {
+  // Against the whole matrix, not the neighbours on the diagonal: where many values are 0, those are rounding errors too.
+  const negligible = Number.EPSILON * d.reduce((most, x, i) => Math.max(most, Math.abs(x) + Math.abs(e[i]!)), 0);
   for (let l = 0; l < n; l++)
     for (let iteration = 0; ; iteration++) {
       let m = l;
-      while (m + 1 < n && Math.abs(e[m]!) > Number.EPSILON * (Math.abs(d[m]!) + Math.abs(d[m + 1]!))) m++;
+      while (m + 1 < n && Math.abs(e[m]!) > negligible) m++;
       if (m === l) break;
       if (iteration === mostIterations)
         throw new LeadglassError("LG-BUG-001", `symmetricEigen: no convergence in ${mostIterations} iterations`);

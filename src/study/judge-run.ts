@@ -47,6 +47,8 @@ export interface JudgeRunRequest {
   readonly out: string;
   readonly most?: number;
   readonly seed?: number;
+  /** Of the Frechet distance's interval; 60 unless given. */
+  readonly resamples?: number;
   readonly ledger?: string;
   readonly onProgress?: (stage: string, done: number, total: number) => void;
   readonly onWarning?: (line: string) => void;
@@ -60,7 +62,7 @@ export const judgeFiles = { table: "judge.json", page: "judge.html" } as const;
  * Throws what {@link judgeSynthetic} and the opening of cohorts throw.
  */
 export async function judgeRun(request: JudgeRunRequest): Promise<JudgeReport> {
-  const { split, target, canaries, most, seed = 1, out } = request;
+  const { split, target, canaries, most, resamples, seed = 1, out } = request;
   const network = request.features === undefined ? undefined : await readNetwork(request.features);
   const [real, synthetic] = [await openCohort(request.real), await openCohort(request.synthetic)];
   const judgement = await judgeSynthetic({
@@ -69,6 +71,7 @@ export async function judgeRun(request: JudgeRunRequest): Promise<JudgeReport> {
     ...(canaries === undefined ? {} : { canaries }),
     ...(network ? { network } : {}),
     ...(most === undefined ? {} : { most }),
+    ...(resamples === undefined ? {} : { resamples }),
     ...(request.onProgress ? { onProgress: request.onProgress } : {}),
   });
   await mkdir(out, { recursive: true });

@@ -83,6 +83,8 @@ export interface JudgeRequest {
   /** Most images of each side, drawn by patients; 3000 unless given. */
   readonly most?: number;
   readonly seed: number;
+  /** Resamples of the Frechet distance's interval, the slowest part; 60 unless given. */
+  readonly resamples?: number;
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
 
@@ -95,7 +97,7 @@ const fewest = 20;
  * column that is not there.
  */
 export async function judgeSynthetic(request: JudgeRequest): Promise<Judgement> {
-  const { real, split, synthetic, seed, most = 3000 } = request;
+  const { real, split, synthetic, seed, most = 3000, resamples = 60 } = request;
   const random = seededRandom(seed, "judge", "images");
   const draw = (images: readonly number[], names: readonly (string | number)[]): number[] =>
     drawRows(numbered(names), most, random).map((row) => images[row]!);
@@ -146,10 +148,10 @@ export async function judgeSynthetic(request: JudgeRequest): Promise<Judgement> 
   for (const features of names) {
     const { of } = samples[features]!;
     const base = of(reference);
-    fidelity.push(rowOf({ features, images: "synthetic", label: null }, base, of(isSynthetic), seed));
+    fidelity.push(rowOf({ features, images: "synthetic", label: null }, base, of(isSynthetic), { seed, resamples }));
     await tick();
     if (control.length >= fewest)
-      fidelity.push(rowOf({ features, images: "held-out real", label: null }, base, of(control), seed));
+      fidelity.push(rowOf({ features, images: "held-out real", label: null }, base, of(control), { seed, resamples }));
     await tick();
     fidelity.push(boundOf({ features, images: "real against real", label: null }, base, seed));
     await tick();
@@ -159,7 +161,7 @@ export async function judgeSynthetic(request: JudgeRequest): Promise<Judgement> 
       if (Math.min(r.units.length, s.units.length) >= fewest)
         fidelity.push({
           ...{ features, images: "synthetic", label, n: { real: r.units.length, other: s.units.length } },
-          frechet: frechetFigure(r, s, { seed }),
+          frechet: frechetFigure(r, s, { seed, resamples }),
           ...{ kernel: null, coverage: null },
         });
       await tick();
@@ -206,13 +208,18 @@ type RowName = Pick<FidelityRow, "features" | "images" | "label">;
 /** Kernels and neighbours of all pairs: at most this many images of each side. */
 const mostPairs = 2000;
 
-function rowOf(name: RowName, real: Sample, other: Sample, seed: number): FidelityRow {
+function rowOf(
+  name: RowName,
+  real: Sample,
+  other: Sample,
+  { seed, resamples }: { readonly seed: number; readonly resamples: number },
+): FidelityRow {
   const random = seededRandom(seed, "judge", "pairs");
   const [r, s] = [real, other].map((sample) => rowsOf(sample, drawRows(sample.units, mostPairs, random))) as [
     Sample,
     Sample,
   ];
-  const frechet: FrechetFigure = frechetFigure(real, other, { seed });
+  const frechet: FrechetFigure = frechetFigure(real, other, { seed, resamples });
   return {
     ...name,
     n: { real: real.units.length, other: other.units.length },

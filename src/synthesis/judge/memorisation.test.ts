@@ -34,7 +34,7 @@ function cohort(
     trained,
     synthetic: vectorsOf(synthetic(vectors)),
     seed,
-    permutations: 999,
+    permutations,
   };
 }
 
