@@ -33,6 +33,10 @@ const leadglass = group({
       about: "a model as an ONNX file for any server",
       load: () => import("./commands/export.ts").then((m) => m.exportCommand),
     },
+    synth: {
+      about: "synthetic images: what they are worth, and whom they give away",
+      load: () => import("./commands/synth.ts").then((m) => m.synth),
+    },
     study: {
       about: "several trainings of one cohort from one file, compared",
       load: () => import("./commands/study.ts").then((m) => m.study),

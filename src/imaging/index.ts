@@ -33,3 +33,7 @@ export type { LookupTable, Palette } from "./dicom/tables.ts";
 export { dicomToPixels } from "./dicom/to-pixels.ts";
 export { decodeDicomSeries, seriesToVolume } from "./dicom/series.ts";
 export type { DicomSeries, SeriesFile, SeriesOptions } from "./dicom/series.ts";
+export { radiomicFeatures } from "./radiomics/features.ts";
+export type { Aggregation, RadiomicOptions } from "./radiomics/features.ts";
+export { discretise } from "./radiomics/region.ts";
+export type { Discretisation, GreyLevels, Region } from "./radiomics/region.ts";
