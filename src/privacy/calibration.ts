@@ -43,14 +43,15 @@ function narrowed(
   [high, atHigh]: readonly [number, number],
   tolerance: number,
 ): readonly [number, number] {
-  let [a, b, c] = [high, low, low];
-  let [fa, fb, fc] = [atHigh, atLow, atLow];
+  let [a, b] = [high, low];
+  let [fa, fb] = [atHigh, atLow];
   let t = 0.5;
   for (let round = 0; round < 200 && Math.abs(b - a) > tolerance; round++) {
     const x = a + t * (b - a);
     const fx = f(x);
-    if (fx > 0 === fa > 0) [c, fc] = [a, fa];
-    else [c, b, fc, fb] = [b, a, fb, fa];
+    const crosses = fx > 0 !== fa > 0;
+    const [c, fc] = crosses ? [b, fb] : [a, fa];
+    if (crosses) [b, fb] = [a, fa];
     [a, fa] = [x, fx];
     const [xi, phi] = [(a - b) / (c - b), (fa - fb) / (fc - fb)];
     const smooth = phi ** 2 < xi && (1 - phi) ** 2 < 1 - xi;
