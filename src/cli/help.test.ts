@@ -108,6 +108,8 @@ describe("help says what a command does, its options, and an example", () => {
         --target COLUMN[,...]           what to learn: a column of 0, 1 and blank, or COLUMN=VALUE;
                                         several for one model with several answers (required)
         --out RUN                       the run's folder; it must not exist, unless --resume (required)
+        --profile reference             settings of the reference study (Tayebi Arasteh et al. 2024) for
+                                        what is not given, to compare with it
         --epsilon E                     train privately within this epsilon
         --delta D                       and this delta; chosen from the number of patients
         --unit patient|image            whose privacy: everything of a patient, or each image
@@ -167,6 +169,8 @@ describe("help says what a command does, its options, and an example", () => {
         --split NAME          the split, or all (test unless given)
         --group COLUMN[,...]  also by a column, in bands (age:18,40,60,75), or by several at once
                               (sex+age:60)
+        --profile reference   also as the reference study (Tayebi Arasteh et al. 2024) evaluates, to
+                              compare with its tables
         --release             leave out the numbers of groups that are too small to be published
         --json                print one JSON document and nothing else on standard output
         --help                print this help
@@ -396,6 +400,8 @@ describe("help says what a command does, its options, and an example", () => {
         --target COLUMN[,...]           what to learn: a column of 0, 1 and blank, or COLUMN=VALUE;
                                         several for one model with several answers (required)
         --out RUN                       the run's folder; it must not exist, unless --resume (required)
+        --profile reference             settings of the reference study (Tayebi Arasteh et al. 2024) for
+                                        what is not given, to compare with it
         --epsilon E                     train privately within this epsilon (required)
         --delta D                       and this delta; chosen from the number of patients
         --unit patient|image            whose privacy: everything of a patient, or each image

@@ -31,6 +31,11 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     imageSize: 224,
     about: "the same with ReLU",
   },
+  "resnet9-reference": {
+    build: (shape) => resnet9(shape, { normalisation: { kind: "none" } }),
+    imageSize: 512,
+    about: "resnet9 on pixels from 0 to 1 as they are, as that study feeds it",
+  },
   vit: { build: (shape) => vit(shape), imageSize: 128, about: "small vision transformer" },
   "mnist-cnn": { build: mnistCnn, imageSize: 28, about: "the network of Opacus's MNIST example" },
 };
