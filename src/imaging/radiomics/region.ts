@@ -40,12 +40,11 @@ export function valuesInside({ width, height, depth, values, inside }: Region): 
       "LG-IMAGE-005",
       `radiomics: ${values.length} values and a mask of ${inside?.length ?? voxels} for ${width} x ${height} x ${depth} voxels`,
     );
-  const found = Float64Array.from(
-    inside ? Array.from({ length: voxels }, (_, i) => i).filter((i) => inside[i] === 1) : { length: voxels },
-    (i, at) => values[inside ? (i as number) : at]!,
-  );
-  if (found.length === 0) throw new LeadglassError("LG-IMAGE-005", "radiomics: the region holds no voxel");
-  return found;
+  const found = new Float64Array(voxels);
+  let n = 0;
+  for (let i = 0; i < voxels; i++) if (!inside || inside[i] === 1) found[n++] = values[i]!;
+  if (n === 0) throw new LeadglassError("LG-IMAGE-005", "radiomics: the region holds no voxel");
+  return found.subarray(0, n);
 }
 
 /**
