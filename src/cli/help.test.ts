@@ -129,7 +129,11 @@ describe("help says what a command does, its options, and an example", () => {
         --lr R                          learning rate
         --optimizer sgd|adam|adamw|nadam
                                         the update rule
+        --averaging D                   decay of the average over steps that becomes the model's weights;
+                                        0 keeps the last ones
         --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-cohort DIR               the cohort that run was trained on, if it has moved: patients of
+                                        both are refused
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold
@@ -421,7 +425,11 @@ describe("help says what a command does, its options, and an example", () => {
         --lr R                          learning rate
         --optimizer sgd|adam|adamw|nadam
                                         the update rule
+        --averaging D                   decay of the average over steps that becomes the model's weights;
+                                        0 keeps the last ones
         --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-cohort DIR               the cohort that run was trained on, if it has moved: patients of
+                                        both are refused
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold

@@ -20,6 +20,11 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   },
   "texture-cnn": { build: textureCnn, imageSize: 128, about: "three small convolutions on fixed texture maps" },
   cnn: { build: (shape) => smallCnn(shape), imageSize: 96, about: "small convolutional network for CPUs" },
+  "cnn-ws": {
+    build: (shape) => smallCnn(shape, { standardised: true }),
+    imageSize: 96,
+    about: "the same with standardised convolution weights",
+  },
   mlp: { build: (shape) => mlp(shape), imageSize: 32, about: "two hidden layers on the pixels" },
   resnet9: {
     build: (shape) => resnet9(shape),

@@ -41,6 +41,8 @@ export interface TrainingChoices {
   readonly optimizer?: string;
   readonly imageSize?: number;
   readonly views?: number;
+  /** Decay of the average of weights that is kept as the result; 0 keeps the last weights. */
+  readonly averaging?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
   /** Canaries of an audit, in words: whoever resumes must have the same. */
@@ -149,7 +151,7 @@ function chooseReference(choices: TrainingChoices, size: CohortSize, insecureSee
     mirror: false,
     loss: { kind: "binary" },
     schedule: { kind: "constant", warmupFraction: 0 },
-    averaging: null,
+    averaging: averagingOf(choices, null),
     shrinkage: 1,
     reasons: [
       "profile reference: as Tayebi Arasteh et al. 2024 trained, and not as we advise",
@@ -208,6 +210,12 @@ function checkChoices({
   }))
     if (value !== undefined && !Number.isInteger(value))
       throw new LeadglassError("LG-USAGE-001", `--${name}: a whole number was expected, ${value} was given`);
+  if (choices.averaging !== undefined && !(choices.averaging >= 0 && choices.averaging < 1))
+    throw new LeadglassError(
+      "LG-USAGE-001",
+      `--averaging: a number from 0 to below 1 was expected, ${choices.averaging} was given`,
+      { hint: "0.99 averages over about the last hundred steps; 0 keeps the last weights." },
+    );
   if (delta !== undefined && delta >= 1)
     throw new LeadglassError("LG-USAGE-001", `--delta: a number below 1 was expected, ${delta} was given`, {
       hint: "Choose delta well below one over the number of patients.",
@@ -241,6 +249,9 @@ const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
     hint: "Choose one of sgd, adam, adamw, nadam.",
   });
 };
+
+const averagingOf = ({ averaging }: TrainingChoices, otherwise: number | null): number | null =>
+  averaging === undefined ? otherwise : averaging === 0 ? null : averaging;
 
 function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
   const architecture = choices.model ?? "texture-cnn";
@@ -276,7 +287,7 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
       choices.learningRate ?? (optimizer === preset.optimizer ? preset.rate : optimizer === "sgd" ? 0.05 : 1e-3),
     ),
     schedule: { kind: "cosine", warmupFraction: 0.05 },
-    averaging: 0.99,
+    averaging: averagingOf(choices, 0.99),
     shrinkage: 1,
     reasons: [
       `${architecture}: ${architectureNamed(architecture).about}`,
@@ -366,7 +377,7 @@ function choosePrivate(
     loss: { kind: "binary" },
     optimiser: optimiserOf(optimizer, choices.learningRate ?? rate),
     schedule: { kind: linear ? "constant" : "cosine", warmupFraction: 0 },
-    averaging: linear ? null : 0.99,
+    averaging: averagingOf(choices, linear ? null : 0.99),
     shrinkage: linear ? 1 / 3 : 1,
     reasons,
   };

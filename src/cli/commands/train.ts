@@ -41,6 +41,11 @@ export const trainingOptions = {
   epochs: { kind: "whole", value: "N", about: "passes over the training units" },
   lr: { kind: "number", value: "R", about: "learning rate" },
   optimizer: { kind: "text", about: "the update rule", oneOf: ["sgd", "adam", "adamw", "nadam"] },
+  averaging: {
+    kind: "number",
+    value: "D",
+    about: "decay of the average over steps that becomes the model's weights; 0 keeps the last ones",
+  },
   "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
   "init-cohort": {
     kind: "text",
@@ -89,6 +94,7 @@ export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoi
   optimizer: options.optimizer,
   imageSize: options["image-size"],
   views: options.views,
+  averaging: options.averaging,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
   validation: options.validation,
   positiveWeights: options["positive-weights"] || undefined,

@@ -37,6 +37,7 @@ const sweepSchema = z.strictObject({
       imageSize: z.int().positive().optional(),
       views: z.int().positive().optional(),
       clipNorm: positive.optional(),
+      averaging: z.number().min(0).lt(1).optional(),
       positiveWeights: z.boolean().optional(),
       profile: z.literal("reference").optional(),
     })
