@@ -29,11 +29,8 @@ export function openRows(
     preparation = "plain",
   }: { channels: 1 | 3; imageSize: number; preparation?: "plain" | "reference" },
 ): RowSource {
-  return {
-    store: openImages(cohort, { size: imageSize, channels, normalise: "none", preparation }),
-    channels,
-    imageSize,
-  };
+  const store = openImages(cohort, { size: imageSize, channels, normalise: "none", preparation, cacheBytes });
+  return { store, channels, imageSize };
 }
 
 /** Row-major mirror image of planes [channels, height, width]. */
