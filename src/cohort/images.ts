@@ -1,5 +1,5 @@
 /** Pixels of a cohort, streamed from disk, ready for a model. */
-import { decodeImage, normalise, resize, toPlanes } from "../imaging/index.ts";
+import { decodeImage, normalise, referencePlanes, resize, toPlanes } from "../imaging/index.ts";
 import type { DecodeOptions, Fit, Kernel, Normalisation } from "../imaging/index.ts";
 import type { Cohort } from "./cohort.ts";
 import type { Content } from "./content.ts";
@@ -15,6 +15,8 @@ export interface ImageStoreOptions extends StoreOptions {
   readonly fit?: Fit;
   readonly kernel?: Kernel;
   readonly normalise?: Normalisation;
+  /** "reference" prepares radiographs as {@link referencePlanes} does, in place of fit, kernel and normalise. */
+  readonly preparation?: "plain" | "reference";
   readonly alpha?: DecodeOptions["alpha"];
   readonly maxPixels?: number;
 }
@@ -37,8 +39,9 @@ export function openImages(cohort: Cohort, options: ImageStoreOptions): ImageSto
   const { width, height } =
     typeof options.size === "number" ? { width: options.size, height: options.size } : options.size;
   const prepare = async (content: Content, name: string) => {
-    // A cohort of images names no folder.
+    // A cohort of images names no folder. A DICOM file that stores white as 0 is turned round when it is decoded.
     const image = await decodeImage(content as Uint8Array, { name, alpha, maxPixels });
+    if (options.preparation === "reference") return referencePlanes(image, { size: width, channels }).data;
     const planes = resize(toPlanes(image, { channels }), { width, height, fit, kernel });
     return normalise(planes, options.normalise ?? "standardise").data;
   };

@@ -1,4 +1,5 @@
 /** Reads a cohort folder's table and looks at its files' names and sizes; what is wrong comes back as values. */
+import { lstatSync, type Stats } from "node:fs";
 import { lstat, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join, posix, relative, sep } from "node:path";
 import { slicesIn } from "./content.ts";
@@ -211,27 +212,51 @@ function drawnSplits(table: Table, manifest: Manifest, patients: readonly string
   return { splits: patients.map((patient) => drawn.get(patient)!), stratifiedBy };
 }
 
+/**
+ * Looks at files one by one as long as that is quick, which on a local disk is four times faster than asking for many at
+ * once; where a look takes long, as over a network, many are asked for at once.
+ */
+function quickest(): (path: string) => Promise<Stats | undefined> | Stats | undefined {
+  let [looks, spent] = [0, 0];
+  return (path) => {
+    if (looks >= 64 && spent / looks > 0.2) return lstat(path).catch(() => undefined);
+    const before = performance.now();
+    try {
+      return lstatSync(path);
+    } catch {
+      return undefined;
+    } finally {
+      looks++;
+      spent += performance.now() - before;
+    }
+  };
+}
+
 async function statFiles(dir: string, table: Table, records: readonly CohortRecord[], showNames: boolean) {
   const missing: Problem[] = [];
   const series = new Set<number>();
   const root = await realpath(dir);
-  const folders = new Map<string, Promise<string>>();
-  const realFolder = (folder: string) => {
-    if (!folders.has(folder)) folders.set(folder, realpath(folder).catch(() => root)); // prettier-ignore
-    return folders.get(folder)!;
-  };
   const inside = (path: string) => {
     const way = relative(root, path);
     return way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way);
   };
+  const folders = new Map<string, Promise<boolean>>();
+  const folderInside = (folder: string) => {
+    if (!folders.has(folder)) folders.set(folder, realpath(folder).then(inside, () => true)); // prettier-ignore
+    return folders.get(folder)!;
+  };
+  const look = quickest();
   const sizes = await mapConcurrent(records, 16, async ({ file, row }) => {
     if (leadsOut(file)) return -1;
     const path = join(dir, file);
-    const entry = await lstat(path).catch(() => undefined);
-    const target = entry?.isSymbolicLink() ? await realpath(path).catch(() => undefined) : path;
-    const found = target === undefined || entry === undefined ? undefined : await lstat(target).catch(() => undefined);
+    const seen = look(path);
+    const entry = seen instanceof Promise ? await seen : seen;
+    const isLink = entry?.isSymbolicLink() === true;
+    const target = isLink ? await realpath(path).catch(() => undefined) : path;
+    // A second look only where the first found a link: with 200,000 files, looks are what opening takes.
+    const found = isLink ? target && (await lstat(target).catch(() => undefined)) : entry;
     const at = { place: `${table.place}, data row ${row}`, rows: [row], severity: "error" } as const;
-    if (found === undefined || !(found.isFile() || found.isDirectory())) {
+    if (!found || !(found.isFile() || found.isDirectory())) {
       missing.push({
         ...at,
         code: "LG-COHORT-007",
@@ -240,8 +265,7 @@ async function statFiles(dir: string, table: Table, records: readonly CohortReco
       });
       return -1;
     }
-    const real = entry!.isSymbolicLink() ? target! : await realFolder(dirname(path));
-    if (!inside(real)) {
+    if (!(isLink ? inside(target!) : await folderInside(dirname(path)))) {
       missing.push({
         ...at,
         code: "LG-COHORT-005",

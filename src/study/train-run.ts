@@ -27,6 +27,7 @@ import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
 import { historyOf } from "./history.ts";
 import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
+import { refuseSharedPatients } from "./shared-patients.ts";
 import { freezeParameters, frozenNames } from "./freeze.ts";
 import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
@@ -48,7 +49,7 @@ import {
   type RunResult,
   type RunStart,
 } from "./run-folder.ts";
-import { chooseSettings, type ChosenSettings, type TrainingChoices } from "./settings.ts";
+import { chooseSettings, unitOf, type ChosenSettings, type TrainingChoices } from "./settings.ts";
 
 export interface TrainRequest {
   readonly cohort: string;
@@ -60,6 +61,8 @@ export interface TrainRequest {
   readonly resume?: boolean;
   /** Start from the weights of another run, as far as names and shapes agree. */
   readonly initFrom?: string;
+  /** The cohort that those weights were learnt on, where it is no longer where it was. */
+  readonly initCohort?: string;
   /** The folder of ledgers; by default LEADGLASS_LEDGERS, or a folder beside the run. */
   readonly ledger?: string;
   readonly device?: Device;
@@ -160,7 +163,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   if (!previous) await refuseForgottenRuns(request.out, ledger, history);
   const choices = previous ? asked : withBudgetDelta(asked, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
   const insecureSeed = previous ? seedIsPublic(previous.settings) : request.seed !== undefined;
-  const unit = choices.unit ?? (choices.epsilon === undefined ? "image" : "patient");
+  const unit = unitOf(choices);
   const units =
     unit === "patient" ? cohort.patientsOf("train").map((p) => p.images) : cohort.imagesOf("train").map((i) => [i]);
   const labelled = units
@@ -178,21 +181,22 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const settings =
     previous?.settings ??
     withPositiveWeights(settingsOf(chosen, seed, request.seed !== undefined), chosen, {
-      asked: choices.positiveWeights === true,
+      asked: choices.positiveWeights ?? choices.profile === "reference",
       targets,
       units: labelled,
     });
   chosen.reasons.forEach((reason) => request.onNote?.(reason));
   cohort.warnings.forEach((w) => request.onNote?.(`${w.place}: ${w.message}. ${w.remedy}`));
 
-  const channels = 1;
+  const { channels, preparation } = chosen;
   const early = { chosen, cohort, validation: splits.validation, request };
   // The budget is looked at before the work of reading images; what counts is the look at the reservation.
   if (!previous)
     await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early)]);
 
+  if (!previous && request.initFrom !== undefined) await refuseSharedPatients(request.initFrom, cohort, request);
   await using engine = await startEngine({ device: request.device });
-  const source = openRows(cohort, { channels, imageSize: chosen.imageSize });
+  const source = openRows(cohort, { channels, imageSize: chosen.imageSize, preparation });
   using _store = source.store;
   const rows = await prepareRows({
     engine,
@@ -213,7 +217,8 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     imageSize: chosen.imageSize,
     channels,
     unit,
-    mirror: chosen.augmentation.flipHorizontal === true,
+    mirror: chosen.mirror,
+    ...(preparation === "reference" ? { preparation } : {}),
     choices: asked,
     settings,
   };
@@ -225,6 +230,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const run =
     previous ??
     (await createRunFolder(request.out, start, {
+      cohort: request.cohort,
       ledger,
       open: (entries) => opening(entries, { start, chosen, cohort, validation: splits.validation, request }),
       ...(frozen ? { frozen } : {}),
@@ -401,8 +407,8 @@ function withBudgetDelta(
   choices: TrainingChoices,
   budget: { readonly delta: number; readonly unit: string } | null | undefined,
 ): TrainingChoices {
-  const { epsilon, delta, unit = "patient" } = choices;
-  if (epsilon === undefined || delta !== undefined || budget?.unit !== unit) return choices;
+  const { epsilon, delta } = choices;
+  if (epsilon === undefined || delta !== undefined || budget?.unit !== unitOf(choices)) return choices;
   return { ...choices, delta: budget.delta };
 }
 
