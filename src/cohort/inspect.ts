@@ -95,7 +95,7 @@ export async function inspectCohort(dir: string, options: InspectOptions = {}): 
   const named = files.map((file, i) => ({ file, patientId: patients[i]!, split: splits[i]!, row: i + 1 }));
   const { sizes, folders, missing } = await statFiles(dir, table, named, showNames);
   const records = named.map((record) => (folders.has(record.row) ? { ...record, file: `${record.file}/` } : record));
-  problems.push(...mediumProblems(table, records), ...missing);
+  problems.push(...missing, ...mediumProblems(table, records));
   return { table, manifest, records, sizes, patientColumn, splitColumn, stratifiedBy, problems };
 }
 
