@@ -614,7 +614,7 @@ async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | u
 /** Weights of another run for the parameters that have its names and sizes. */
 async function initialFrom(
   dir: string,
-  model: Parameters<typeof initialParameters>[0],
+  model: Model,
   onNote?: (line: string) => void,
 ): Promise<Record<string, Float32Array>> {
   await readFinishedRun(dir);
