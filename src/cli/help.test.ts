@@ -494,17 +494,21 @@ describe("help says what a command does, its options, and an example", () => {
 
   it("synth", async () => {
     expect(await helpOf(synth)).toMatchInlineSnapshot(`
-      "Synthetic images: what they are worth, and whom they give away.
+      "Synthetic images: generators, what their images are worth, and whom they give away.
 
       Usage: leadglass synth COMMAND [options]
 
       Commands:
-        judge  fidelity, diversity and memorisation of a cohort of synthetic images
+        train   train a generator of both classes of a target; privately with --epsilon
+        sample  draw images from a generator, as a cohort
+        judge   fidelity, diversity and memorisation of a cohort of synthetic images
 
       leadglass synth COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy
       refused, 5 interrupted, 70 a bug of ours.
 
-      Example:
+      Examples:
+        leadglass synth train --cohort masses --target malignant --out runs/generator --epsilon 10
+        leadglass synth sample --run runs/generator --per-class 1000 --out samples
         leadglass synth judge --real masses --synthetic samples --target malignant --out judged
       "
     `);

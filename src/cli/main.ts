@@ -34,7 +34,7 @@ const leadglass = group({
       load: () => import("./commands/export.ts").then((m) => m.exportCommand),
     },
     synth: {
-      about: "synthetic images: what they are worth, and whom they give away",
+      about: "synthetic images: generators, plain and private, and what they are worth",
       load: () => import("./commands/synth.ts").then((m) => m.synth),
     },
     study: {
