@@ -53,8 +53,11 @@ function youdenThreshold(scores: ArrayLike<number>, labels: ArrayLike<number>): 
 function measure(scores: Float64Array, labels: Float64Array, threshold: number): Measured {
   let [tp, fp, tn, fn] = [0, 0, 0, 0];
   for (let i = 0; i < scores.length; i++) {
-    if (scores[i]! > threshold) labels[i] === 1 ? tp++ : fp++;
-    else labels[i] === 1 ? fn++ : tn++;
+    const [predicted, positive] = [scores[i]! > threshold, labels[i] === 1];
+    if (predicted && positive) tp++;
+    else if (predicted) fp++;
+    else if (positive) fn++;
+    else tn++;
   }
   return {
     auroc: auroc(scores, labels),
