@@ -74,7 +74,6 @@ it("aGroupWithNoisierImagesIsFound_andFairGroupsAreNotAccused", { timeout: 3_600
     if (noisier?.direction === "worse") found++;
     if ((await findings(seed, 0)).length > 0) accused++;
     await rm(drawn, { recursive: true });
-    // eslint-disable-next-line no-console -- the counts are the result of a slow suite
     console.log(`after seed ${seed}: found ${found}, accused ${accused}`, noisier?.gap ?? "");
   }
   expect(found).toBeGreaterThanOrEqual(seeds - 1);
