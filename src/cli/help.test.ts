@@ -13,6 +13,8 @@ import { exportCommand } from "./commands/export.ts";
 import { ledger } from "./commands/ledger.ts";
 import { ledgerShow, ledgerVerify } from "./commands/ledger-show.ts";
 import { predict } from "./commands/predict.ts";
+import { synth } from "./commands/synth.ts";
+import { synthJudge } from "./commands/synth-judge.ts";
 import { trainCommand } from "./commands/train.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -486,6 +488,61 @@ describe("help says what a command does, its options, and an example", () => {
       Examples:
         leadglass audit membership --run runs/private --cohort masses --json
         leadglass audit membership --run runs/private --cohort masses --attack lira --shadows 32 --group sex,age
+      "
+    `);
+  });
+
+  it("synth", async () => {
+    expect(await helpOf(synth)).toMatchInlineSnapshot(`
+      "Synthetic images: generators, what their images are worth, and whom they give away.
+
+      Usage: leadglass synth COMMAND [options]
+
+      Commands:
+        train   train a generator of both classes of a target; privately with --epsilon
+        sample  draw images from a generator, as a cohort
+        judge   fidelity, diversity and memorisation of a cohort of synthetic images
+
+      leadglass synth COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy
+      refused, 5 interrupted, 70 a bug of ours.
+
+      Examples:
+        leadglass synth train --cohort masses --target malignant --out runs/generator --epsilon 10
+        leadglass synth sample --run runs/generator --per-class 1000 --out samples
+        leadglass synth judge --real masses --synthetic samples --target malignant --out judged
+      "
+    `);
+  });
+
+  it("synth judge", async () => {
+    expect(await helpOf(synthJudge)).toMatchInlineSnapshot(`
+      "Judges synthetic images against the real images of a split: distances of features and how much of
+      one lies within the other, with real images of other patients as a control; whether a classifier
+      learns the same from them; and whether they give training patients away. Writes judge.json and
+      judge.html.
+
+      Usage: leadglass synth judge --real DIR --synthetic DIR --out DIR [options]
+
+      Options:
+        --real DIR            the real cohort, with the patients trained on and others (required)
+        --synthetic DIR       the cohort of synthetic images (required)
+        --split NAME          the split that the generator was trained on (train unless given)
+        --target COLUMN       a label that both have: also by class, and class consistency
+        --features FILE.onnx  also by the features of a network that takes pixels from 0 to 1
+        --canaries COLUMN     a column that is 1 for images planted in the training: their ranks
+        --images N            at most this many images of each side, drawn by patients; 3000
+        --seed N              for draws and resamples (1 unless given)
+        --ledger DIR          the folder of ledgers; else as for a run in DIR
+        --out DIR             where the table and the page go (required)
+        --json                print one JSON document and nothing else on standard output
+        --help                print this help
+
+      The page shows real images beside their nearest synthetic ones: it stays with the owner of the data.
+      The figures carry no noise and are entered in the real cohort's ledger.
+
+      Examples:
+        leadglass synth judge --real masses --synthetic samples --target malignant --out judged
+        leadglass synth judge --real masses --synthetic samples --features radimagenet.onnx --out judged --json
       "
     `);
   });

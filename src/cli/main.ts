@@ -33,6 +33,10 @@ const leadglass = group({
       about: "a model as an ONNX file for any server",
       load: () => import("./commands/export.ts").then((m) => m.exportCommand),
     },
+    synth: {
+      about: "synthetic images: generators, plain and private, and what they are worth",
+      load: () => import("./commands/synth.ts").then((m) => m.synth),
+    },
     study: {
       about: "several trainings of one cohort from one file, compared",
       load: () => import("./commands/study.ts").then((m) => m.study),
@@ -44,6 +48,14 @@ const leadglass = group({
     audit: {
       about: "what attackers find out about a model in practice",
       load: () => import("./commands/audit.ts").then((m) => m.audit),
+    },
+    key: {
+      about: "a hospital's secret for private encodings",
+      load: () => import("./commands/key.ts").then((m) => m.key),
+    },
+    encode: {
+      about: "private encodings of a cohort, with labels and a manifest",
+      load: () => import("./commands/encode.ts").then((m) => m.encode),
     },
     ledger: {
       about: "every access of a run to private data, and whether the record is whole",

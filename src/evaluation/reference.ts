@@ -53,9 +53,9 @@ function youdenThreshold(scores: ArrayLike<number>, labels: ArrayLike<number>): 
 function measure(scores: Float64Array, labels: Float64Array, threshold: number): Measured {
   let [tp, fp, tn, fn] = [0, 0, 0, 0];
   for (let i = 0; i < scores.length; i++) {
-    const [predicted, positive] = [scores[i]! > threshold, labels[i] === 1];
-    if (predicted && positive) tp++;
-    else if (predicted) fp++;
+    const [positive, called] = [labels[i] === 1, scores[i]! > threshold];
+    if (called && positive) tp++;
+    else if (called) fp++;
     else if (positive) fn++;
     else tn++;
   }

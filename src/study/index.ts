@@ -3,6 +3,7 @@ export { setBudget, type BudgetSet } from "./budget.ts";
 export { runDemo, type DemoArm, type DemoOptions, type DemoReport } from "./demo.ts";
 export { exportModel } from "./deploy.ts";
 export { evaluateRun, predictRun, type EvaluateReport, type Prediction } from "./evaluate-run.ts";
+export { judgeRun, type JudgeReport, type JudgeRunRequest } from "./judge-run.ts";
 export {
   auditMembership,
   membershipAttacks,

@@ -40,7 +40,7 @@ function mirrorInto(pixels: Float32Array, width: number, out: Float32Array): voi
 }
 
 /** Pixels of the requested rows; variant 1 of two fixed variants is the mirror image, a random one is drawn from its seed. */
-async function loadPixels(
+export async function loadPixels(
   { store, channels, imageSize }: RowSource,
   requests: readonly RowRequest[],
   how: { readonly variants: 1 | 2 | "random"; readonly augmentation: Augmentation },

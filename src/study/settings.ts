@@ -45,6 +45,10 @@ export interface TrainingChoices {
   readonly averaging?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
+  /** For generators: what adversarial networks minimise, and how many steps the discriminator takes to one. */
+  readonly loss?: string;
+  readonly discriminatorSteps?: number;
+  readonly instanceNoise?: number;
   /** Canaries of an audit, in words: whoever resumes must have the same. */
   readonly canaries?: string;
   /** Weigh positives by how many negatives there are to each; under privacy from counts with noise. */
@@ -448,4 +452,4 @@ const clippingText: Readonly<Record<Exclude<Clipping["kind"], "flat">, string>> 
 };
 
 /** A power of ten at most a tenth of one over the number of units. */
-const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));
+export const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { openCohort, requireBothClasses, type Cohort, type Target } from "../cohort/index.ts";
+import { openCohort, requireBothClasses, type Cohort, type SyntheticOrigin, type Target } from "../cohort/index.ts";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evaluation/index.ts";
 import { sizeOf } from "../graph/index.ts";
@@ -49,6 +49,7 @@ import {
   type RunResult,
   type RunStart,
 } from "./run-folder.ts";
+import { generatorsBehind, originEntry } from "./synthetic-origin.ts";
 import { chooseSettings, unitOf, type ChosenSettings, type TrainingChoices } from "./settings.ts";
 
 export interface TrainRequest {
@@ -113,6 +114,8 @@ export interface TrainReport {
     /** What everything accounted on the cohort so far comes to, this run with it. */
     readonly cumulative: { readonly epsilon: number; readonly delta: number };
   } | null;
+  /** Which generator drew the training images, and what it has cost its patients; null for images of patients. */
+  readonly synthetic: SyntheticOrigin | null;
   /** Parts of this report that no noise covers: for the owner of the data, and not to be passed on. */
   readonly ownerOnly: readonly (keyof TrainReport)[];
   /** Mean over targets of the AUROC on the validation split, and each target's; null without a validation split. */
@@ -312,6 +315,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       accountant: plan.accountant,
       insecureSeed: plan.insecureSeed,
     },
+    synthetic: cohort.synthetic,
     ownerOnly: plan ? ownerOnly.filter((name) => name !== "validation" || validation?.private === true) : [],
     validation: validation && {
       private: validation.private,
@@ -361,10 +365,10 @@ function resultOf(report: TrainReport, thresholds: readonly number[]): RunResult
 const reportOf = ({ report, ownerOnly: own }: RunResult): TrainReport => ({ ...(report as TrainReport), ...own });
 
 /** When something happened; a run that is to be repeated exactly has no clock. */
-const timeOf = ({ settings }: Pick<RunStart, "settings">): string | undefined =>
+export const timeOf = ({ settings }: Pick<RunStart, "settings">): string | undefined =>
   settings.reproducible ? undefined : new Date().toISOString();
 
-const anchorOf = ({ ledger: { index, hash } }: RunRecord) => ({ index, hash });
+export const anchorOf = ({ ledger: { index, hash } }: RunRecord) => ({ index, hash });
 
 const shapesOf = (model: Model): Record<string, readonly number[]> =>
   Object.fromEntries(model.parameters.map((p) => [p.name, p.value.shape]));
@@ -399,11 +403,11 @@ function checkSplits(cohort: Cohort, targets: readonly Target[]): { validation: 
   return { validation };
 }
 
-const seedIsPublic = (settings: TrainingSettings): boolean =>
+export const seedIsPublic = (settings: TrainingSettings): boolean =>
   settings.batches.kind === "private" ? settings.batches.plan.insecureSeed : settings.reproducible;
 
 /** Under a budget, delta is the budget's unless another is given: epsilons at different deltas cannot be compared. */
-function withBudgetDelta(
+export function withBudgetDelta(
   choices: TrainingChoices,
   budget: { readonly delta: number; readonly unit: string } | null | undefined,
 ): TrainingChoices {
@@ -413,7 +417,7 @@ function withBudgetDelta(
 }
 
 /** Coins that protect, unless the run is openly marked as one to be repeated. */
-const sourceFor = (plan: DpPlan, seed: string, purpose: string): RandomSource =>
+export const sourceFor = (plan: DpPlan, seed: string, purpose: string): RandomSource =>
   plan.insecureSeed ? seededRandom(seed, purpose) : secureRandom();
 
 /** The loss with a weight for positives: how many negatives there are to each, a unit counting once; within 50 times. */
@@ -501,6 +505,9 @@ async function opening(
   const own: LedgerBody[] = [
     { kind: "cohort-opened", cohortFingerprint, run: name, record: recordDigest(start) },
     ...(history ? [{ kind: "started-from", cohortFingerprint, run: name, from: history.from } as const] : []),
+    ...(request.initFrom
+      ? await generatorsBehind(request.initFrom, cohortFingerprint, { run: name, ledger: entries })
+      : []),
     ...accesses(settings, name, how),
   ];
   return {
@@ -510,7 +517,7 @@ async function opening(
 }
 
 /** The budget that cohort.yaml begins with, where the ledger has none yet. */
-const firstBudget = (entries: readonly LedgerEntry[], { fingerprint, budget }: Cohort): LedgerBody[] =>
+export const firstBudget = (entries: readonly LedgerEntry[], { fingerprint, budget }: Cohort): LedgerBody[] =>
   budget === null || budgetOf(entries, fingerprint) !== undefined
     ? []
     : [{ kind: "budget", cohortFingerprint: fingerprint, ...budget, details: { from: "cohort.yaml" }, codeVersion }];
@@ -525,6 +532,9 @@ function accesses(
   const common = { cohortFingerprint, run };
   const train = { ...common, splits: ["train"] };
   const val = { ...common, splits: ["val"] };
+  const origin = cohort.synthetic ? [originEntry(cohort.synthetic, cohortFingerprint, run)] : [];
+  // Images of nobody: what their generator has cost is all there is to say.
+  if (cohort.synthetic && settings.batches.kind !== "private") return origin;
   if (settings.batches.kind !== "private") {
     const what = "training without privacy on the train split";
     const use = "the validation split chose the decision threshold and its AUROC is reported";
@@ -537,7 +547,7 @@ function accesses(
   const { unit, relation, delta } = plan;
   const noise = chosen.noise!;
   const targets = request.targets.length;
-  const bodies: LedgerBody[] = [];
+  const bodies: LedgerBody[] = [...origin];
   if (noise.labelCounts !== null)
     bodies.push({
       kind: "noisy-count",
@@ -594,7 +604,7 @@ async function histogramNoise({ ledger }: RunRecord, dir: string): Promise<numbe
 }
 
 /** The checkpoint to resume from; none where the run was stopped before its first. The run's record is verified by now. */
-async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | undefined> {
+export async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | undefined> {
   const path = join(dir, runFiles.checkpoint);
   const refuse = (message: string, cause?: unknown): LeadglassError =>
     new LeadglassError("LG-PRIVACY-005", `${path}: ${message}`, {
@@ -620,7 +630,7 @@ async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | u
 /** Weights of another run for the parameters that have its names and sizes. */
 async function initialFrom(
   dir: string,
-  model: Parameters<typeof initialParameters>[0],
+  model: Model,
   onNote?: (line: string) => void,
 ): Promise<Record<string, Float32Array>> {
   await readFinishedRun(dir);

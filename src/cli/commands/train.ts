@@ -169,7 +169,9 @@ function textOf(report: TrainReport): string {
       privacy
         ? `epsilon ${significantUp(privacy.epsilon)} at delta ${significant(privacy.delta)} for each ${privacy.unit}` +
           ` (${privacy.relation}, noise ${significant(privacy.noiseMultiplier)}, ${privacy.accountant})`
-        : "none: this model may give away its patients",
+        : report.synthetic?.privacy && !report.synthetic.insecureSeed
+          ? "that of the images' generator, below"
+          : "none: this model may give away its patients",
     ],
     ...(privacy?.insecureSeed
       ? [["", "insecureSeed: the noise came from a seed, so this epsilon protects nobody"]]
@@ -180,6 +182,16 @@ function textOf(report: TrainReport): string {
           [
             "cohort so far",
             `epsilon ${significantUp(privacy.cumulative.epsilon)} at delta ${significant(privacy.cumulative.delta)}, with all that was done before`,
+          ],
+        ]
+      : []),
+    ...(report.synthetic
+      ? [
+          [
+            "images",
+            report.synthetic.privacy
+              ? `synthetic; their generator cost epsilon ${significantUp(report.synthetic.privacy.epsilon)} at delta ${significant(report.synthetic.privacy.delta)} for each ${report.synthetic.privacy.unit}${report.synthetic.insecureSeed ? ", but its noise came from a seed" : ""}`
+              : "synthetic; their generator was trained without privacy, and so this model may give away its patients",
           ],
         ]
       : []),
