@@ -1,7 +1,7 @@
 import { runCommand, type CommandDef } from "citty";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { HelpWanted } from "./command.ts";
-import { accountantEpsilon, accountantNoise } from "./commands/accountant-epsilon.ts";
+import { accountantBatch, accountantEpsilon, accountantNoise, accountantSteps } from "./commands/accountant-epsilon.ts";
 import { accountantMeaning } from "./commands/accountant-meaning.ts";
 import { audit } from "./commands/audit.ts";
 import { auditMembershipCommand } from "./commands/audit-membership.ts";
@@ -288,6 +288,57 @@ describe("help says what a command does, its options, and an example", () => {
         leadglass accountant meaning --epsilon 8 --delta 1e-4
         leadglass accountant meaning --epsilon 8 --delta 1e-4 --sampling-probability 1 --steps 100
         leadglass accountant meaning --noise-multiplier 5 --sampling-probability 0.1 --steps 400 --delta 1e-4 --images-per-patient 4
+      "
+    `);
+  });
+
+  it("accountant steps", async () => {
+    expect(await helpOf(accountantSteps)).toMatchInlineSnapshot(`
+      "The most steps that stay within an epsilon with a given noise.
+
+      Usage: leadglass accountant steps --epsilon E --delta D --sampling-probability Q --noise-multiplier S [options]
+
+      Options:
+        --epsilon E                    what the steps may cost together (required)
+        --delta D                      the delta of the guarantee (required)
+        --sampling-probability Q       probability with which a unit joins a step (required)
+        --noise-multiplier S           standard deviation of the noise, divided by the most one unit adds
+                                       (required)
+        --accountant pld|rdp|gaussian  pld is tight; rdp a looser cross-check; gaussian exact, for
+                                       probability 1 only (pld unless given)
+        --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
+                                       (add-remove unless given)
+        --json                         print one JSON document and nothing else on standard output
+        --help                         print this help
+
+      Example:
+        leadglass accountant steps --epsilon 3 --delta 1e-5 --sampling-probability 0.01 --noise-multiplier 1
+      "
+    `);
+  });
+
+  it("accountant batch", async () => {
+    expect(await helpOf(accountantBatch)).toMatchInlineSnapshot(`
+      "The largest expected batch with which steps stay within an epsilon with a given noise.
+
+      Usage: leadglass accountant batch --epsilon E --delta D --units N --noise-multiplier S --steps T [options]
+
+      Options:
+        --epsilon E                    what the steps may cost together (required)
+        --delta D                      the delta of the guarantee (required)
+        --units N                      how many patients (or images) there are (required)
+        --noise-multiplier S           standard deviation of the noise, divided by the most one unit adds
+                                       (required)
+        --steps T                      how many steps (required)
+        --accountant pld|rdp|gaussian  pld is tight; rdp a looser cross-check; gaussian exact, for
+                                       probability 1 only (pld unless given)
+        --relation add-remove|replace  two cohorts differ by one unit more or less, or by one exchanged
+                                       (add-remove unless given)
+        --json                         print one JSON document and nothing else on standard output
+        --help                         print this help
+
+      Example:
+        leadglass accountant batch --epsilon 3 --delta 1e-5 --units 50000 --noise-multiplier 1 --steps 1000
       "
     `);
   });

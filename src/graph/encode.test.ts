@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { randomGraph } from "../../test/support/random-graphs.ts";
-import { feedsFor, runGraph, runModel } from "../../test/support/run-onnx.ts";
+import { feedsFor, runGraph, runModel, sameNumbers } from "../../test/support/run-onnx.ts";
 import { isLeadglassError } from "../errors.ts";
 import * as g from "./index.ts";
 import type { Graph, Value } from "./index.ts";
@@ -23,15 +23,6 @@ function codeOf(action: () => unknown): string {
   return "no error";
 }
 
-/** Results with zeros of one sign: a literal that decoding computes away may come out as 0 where the runtime says -0. */
-const withoutSigns = (results: Awaited<ReturnType<typeof runModel>>): unknown =>
-  Object.fromEntries(
-    Object.entries(results).map(([name, { dtype, shape, data }]) => [
-      name,
-      { dtype, shape, data: Array.from(data, (x) => (x === 0 ? 0 : x)) },
-    ]),
-  );
-
 describe("encodeModel and decodeModel", () => {
   it("roundTrip_givesTheSameBytes_andTheSameResultsInOnnxRuntime", async () => {
     await fc.assert(
@@ -43,12 +34,28 @@ describe("encodeModel and decodeModel", () => {
         expect(again.inputs).toEqual(graph.inputs);
         const feeds = feedsFor(graph);
         const [before, after] = [await runModel(g.encodeModel(graph), feeds), await runModel(settled, feeds)];
-        expect(withoutSigns(after)).toEqual(withoutSigns(before));
+        expect(Object.keys(after)).toEqual(Object.keys(before));
+        for (const [name, { dtype, shape, data }] of Object.entries(before)) {
+          expect(after[name]).toMatchObject({ dtype, shape });
+          expect(sameNumbers(after[name]!.data, data), name).toBe(true);
+        }
         // What we infer is what the runtime computes.
         for (const { name, value } of graph.outputs) expect(before[name]!.shape).toEqual(value.shape);
       }),
       { numRuns: 150 },
     );
+  });
+
+  it("computesAMaximumOfTwoZerosAway_asOneOfThem", async () => {
+    // Max(0, -0): -0 in ONNX Runtime 1.30, 0 where decoding has computed it.
+    const y = g.max(g.scalar(0), g.neg(g.identity(g.scalar(0))));
+    const graph = g.graphOf("zeros", { y: g.mul(y, g.input("x", [1])) });
+    const feeds = { x: { dtype: "float32", shape: [1], data: Float32Array.of(1) } };
+    const [before, after] = [
+      await runModel(g.encodeModel(graph), feeds),
+      await runModel(g.encodeModel(roundTrip(graph)), feeds),
+    ];
+    expect(sameNumbers(after["y"]!.data, before["y"]!.data)).toBe(true);
   });
 
   it("roundTrip_isExactAtOnce_whereNothingCanBeComputedAway", () => {

@@ -1,17 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { randomGraph } from "../../test/support/random-graphs.ts";
-import { runGraph } from "../../test/support/run-onnx.ts";
+import { runGraph, sameNumbers } from "../../test/support/run-onnx.ts";
 import * as g from "./index.ts";
 import type { Graph, Value } from "./index.ts";
 
 const operatorsOf = (graph: Graph): string[] => g.topologicalNodes(graph.outputs.map((o) => o.value)).map((n) => n.op);
 const simplified = (y: Value): string[] => operatorsOf(g.simplify(g.graphOf("test", { y })));
 const x = g.input("x", [2, 3, 4]);
-
-/** Equal numbers; 0 and -0 are equal, NaN equals NaN. */
-const sameNumbers = (a: ArrayLike<number | bigint>, b: ArrayLike<number | bigint>): boolean =>
-  a.length === b.length && Array.from(a).every((v, i) => v === b[i] || (Number.isNaN(v) && Number.isNaN(b[i])));
 
 describe("simplify", () => {
   it("keepsTheResultsToTheBit_andNeverAddsNodes", async () => {

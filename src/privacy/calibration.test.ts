@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { accountantNamed } from "./accountant.ts";
-import { calibrateNoise, calibrateSteps } from "./calibration.ts";
+import { calibrateBatch, calibrateNoise, calibrateSteps } from "./calibration.ts";
 
 const rdp = accountantNamed("rdp");
 const costOf = (samplingProbability: number, noiseMultiplier: number, steps: number, delta: number): number =>
@@ -44,7 +44,7 @@ describe("calibrateNoise", () => {
       steps: 25,
       accountant,
     });
-    expect(noise).toBeCloseTo(10 / 6, 5);
+    expect(noise).toBeCloseTo(10 / 6, 8);
   });
 
   it("refusesWhatCannotBe_sayingWhy", () => {
@@ -74,5 +74,48 @@ describe("calibrateSteps", () => {
     expect(() =>
       calibrateSteps({ target: { epsilon: 1, delta: 1e-5 }, samplingProbability: 1, noiseMultiplier: 0.5 }),
     ).toThrow(expect.objectContaining({ code: "LG-PRIVACY-003" }));
+  });
+});
+
+describe("calibrateSteps and calibrateBatch", () => {
+  it("findAgainWhatTheNoiseWasCalibratedTo", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1000 }),
+        fc.integer({ min: 1, max: 100_000 }),
+        fc.double({ min: 0.2, max: 20, noNaN: true }),
+        fc.constantFrom("add-or-remove-one" as const, "replace-one" as const),
+        (batch, steps, epsilon, relation) => {
+          const same = { target: { epsilon, delta: 1e-5 }, relation };
+          const noiseMultiplier = calibrateNoise({ ...same, samplingProbability: batch / 1000, steps });
+          // Noise is found to 1e-9 and never too small, so that not one step or unit more fits where epsilon depends on it.
+          expect(calibrateSteps({ ...same, samplingProbability: batch / 1000, noiseMultiplier })).toBe(steps);
+          expect(calibrateBatch({ ...same, units: 1000, noiseMultiplier, steps })).toBe(batch);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  it("takeEveryUnit_whereEvenThatFits, and refuse where not even one does", () => {
+    const target = { epsilon: 1, delta: 1e-5 };
+    expect(calibrateBatch({ target, units: 300, noiseMultiplier: 1000, steps: 10 })).toBe(300);
+    expect(() => calibrateBatch({ target, units: 10, noiseMultiplier: 0.3, steps: 1e6 })).toThrow(
+      expect.objectContaining({ code: "LG-PRIVACY-003", exitCode: 4 }),
+    );
+    for (const units of [0, 1.5, NaN])
+      expect(() => calibrateBatch({ target, units, noiseMultiplier: 1, steps: 10 })).toThrow(
+        expect.objectContaining({ code: "LG-PRIVACY-001", fields: { parameter: "units" } }),
+      );
+  });
+
+  it("byPrivacyLossDistributions_allowMoreStepsThanByRenyi, and the last one is the last", () => {
+    const options = { target: { epsilon: 3, delta: 1e-5 }, samplingProbability: 0.01, noiseMultiplier: 1 };
+    const pld = accountantNamed("pld");
+    const steps = calibrateSteps({ ...options, accountant: pld });
+    const upper = (n: number): number => pld.epsilon([{ kind: "poisson-gaussian", ...options, steps: n }], 1e-5).upper;
+    expect(steps).toBeGreaterThan(calibrateSteps(options));
+    expect(upper(steps)).toBeLessThanOrEqual(3);
+    expect(upper(steps + 1)).toBeGreaterThan(3);
   });
 });

@@ -58,3 +58,10 @@ export function feedsFor(graph: Graph): Record<string, { dtype: string; shape: r
 
 /** Encodes a graph and runs it on {@link feedsFor}. */
 export const runGraph = (graph: Graph): Promise<Record<string, Ran>> => runModel(encodeModel(graph), feedsFor(graph));
+
+/**
+ * Equal numbers; NaN equals NaN, and 0 equals -0: which of the two zeros Max gives depends in ONNX Runtime on the order of
+ * its operands (Max(0, -0) is -0, Max(-0, 0) is 0), and a constant that was computed beforehand has JavaScript's, which is 0.
+ */
+export const sameNumbers = (a: ArrayLike<number | bigint>, b: ArrayLike<number | bigint>): boolean =>
+  a.length === b.length && Array.from(a).every((v, i) => v === b[i] || (Number.isNaN(v) && Number.isNaN(b[i])));
