@@ -80,6 +80,8 @@ export interface JudgeRequest {
   /** A column of the real cohort that is 1 for images planted in the training. */
   readonly canaries?: string;
   readonly network?: Network;
+  /** Side of the square that images are brought to, 32 or more; 128 unless given. Figures of other sizes do not compare. */
+  readonly imageSize?: number;
   /** Most images of each side, drawn by patients; 3000 unless given. */
   readonly most?: number;
   readonly seed: number;
@@ -117,7 +119,10 @@ export async function judgeSynthetic(request: JudgeRequest): Promise<Judgement> 
       }); // prettier-ignore
   await using engine = await startEngine();
   const both = [...trained, ...heldOut];
-  const options = request.network ? { network: request.network } : {};
+  const options = {
+    ...(request.network ? { network: request.network } : {}),
+    ...(request.imageSize === undefined ? {} : { side: request.imageSize }),
+  };
   const say = (stage: string) => ({
     onProgress: (done: number, total: number) => request.onProgress?.(stage, done, total),
   });
