@@ -8,7 +8,7 @@ import { judgeSynthetic, readNetwork, type Figure, type Judgement } from "../syn
 import { writeAtomically } from "../training/checkpoint.ts";
 import { appendToCohortLedger, ledgerForRun } from "./cohort-ledger.ts";
 import { judgePage } from "./report/judge-page.ts";
-import { imageGrid } from "./report/pair-sheet.ts";
+import { imageGrid } from "./report/image-grid.ts";
 import { codeVersion } from "./run-folder.ts";
 
 /** What `synth judge --json` prints. */
