@@ -569,8 +569,8 @@ describe("help says what a command does, its options, and an example", () => {
     expect(await helpOf(synthJudge)).toMatchInlineSnapshot(`
       "Judges synthetic images against the real images of a split: distances of features and how much of
       one lies within the other, with real images of other patients as a control; whether a classifier
-      learns the same from them; and whether they give training patients away. Writes judge.json and
-      judge.html.
+      learns the same from them; and whether they give training patients away. Writes judge.json,
+      judge.html and pictures of near-duplicates.
 
       Usage: leadglass synth judge --real DIR --synthetic DIR --out DIR [options]
 
@@ -582,6 +582,7 @@ describe("help says what a command does, its options, and an example", () => {
         --features FILE.onnx  also by the features of a network that takes pixels from 0 to 1
         --canaries COLUMN     a column that is 1 for images planted in the training: their ranks
         --images N            at most this many images of each side, drawn by patients; 3000
+        --image-size N        side that images are brought to; 128
         --seed N              for draws and resamples (1 unless given)
         --ledger DIR          the folder of ledgers; else as for a run in DIR
         --out DIR             where the table and the page go (required)

@@ -92,6 +92,9 @@ describe("judgeRun", () => {
     const page = await readFile(report.page, "utf8");
     expect(page).toContain("MEMORISED");
     expect(page).not.toMatch(/src="(?!data:)/);
+    const sheet = await decodeImage(await readFile(join(dir, "judged-copies", "near-duplicates-pixels.png")));
+    // Two rows of 96 pixels and a gap of 4.
+    expect(sheet.height).toBe(196);
     expect(JSON.parse(await readFile(report.table, "utf8"))).toMatchObject({ frechet: { features: "radiomics" } });
   });
 

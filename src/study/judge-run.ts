@@ -8,7 +8,7 @@ import { judgeSynthetic, readNetwork, type Figure, type Judgement } from "../syn
 import { writeAtomically } from "../training/checkpoint.ts";
 import { appendToCohortLedger, ledgerForRun } from "./cohort-ledger.ts";
 import { judgePage } from "./report/judge-page.ts";
-import { imageGrid } from "./report/pair-sheet.ts";
+import { imageGrid } from "./report/image-grid.ts";
 import { codeVersion } from "./run-folder.ts";
 
 /** What `synth judge --json` prints. */
@@ -46,6 +46,7 @@ export interface JudgeRunRequest {
   readonly features?: string;
   readonly out: string;
   readonly most?: number;
+  readonly imageSize?: number;
   readonly seed?: number;
   /** Of the Frechet distance's interval; 60 unless given. */
   readonly resamples?: number;
@@ -57,12 +58,12 @@ export interface JudgeRunRequest {
 export const judgeFiles = { table: "judge.json", page: "judge.html" } as const;
 
 /**
- * Judges synthetic images against a real cohort, writes the table and a page of pictures, and enters into the real cohort's
+ * Judges synthetic images against a real cohort, writes the table, a page and sheets of near-duplicates, and enters into the real cohort's
  * ledger that figures without noise and pictures of patients were made.
  * Throws what {@link judgeSynthetic} and the opening of cohorts throw.
  */
 export async function judgeRun(request: JudgeRunRequest): Promise<JudgeReport> {
-  const { split, target, canaries, most, resamples, seed = 1, out } = request;
+  const { split, target, canaries, most, imageSize, resamples, seed = 1, out } = request;
   const network = request.features === undefined ? undefined : await readNetwork(request.features);
   const [real, synthetic] = [await openCohort(request.real), await openCohort(request.synthetic)];
   const judgement = await judgeSynthetic({
@@ -71,6 +72,7 @@ export async function judgeRun(request: JudgeRunRequest): Promise<JudgeReport> {
     ...(canaries === undefined ? {} : { canaries }),
     ...(network ? { network } : {}),
     ...(most === undefined ? {} : { most }),
+    ...(imageSize === undefined ? {} : { imageSize }),
     ...(resamples === undefined ? {} : { resamples }),
     ...(request.onProgress ? { onProgress: request.onProgress } : {}),
   });
@@ -103,7 +105,10 @@ export async function judgeRun(request: JudgeRunRequest): Promise<JudgeReport> {
     ledger,
   };
   await writeAtomically(report.table, `${JSON.stringify(report, null, 2)}\n`);
-  await writeAtomically(report.page, judgePage(report, await picturesOf(report, real, synthetic, seed)));
+  const pictures = await picturesOf(report, real, synthetic, seed);
+  for (const [space, picture] of Object.entries(pictures.nearDuplicates))
+    await writeAtomically(join(out, `near-duplicates-${space}.png`), picture);
+  await writeAtomically(report.page, judgePage(report, pictures));
   return report;
 }
 

@@ -8,7 +8,7 @@ import { count, styled, table } from "../output.ts";
 export const synthJudge = command({
   name: "synth judge",
   about:
-    "Judges synthetic images against the real images of a split: distances of features and how much of one lies within the other, with real images of other patients as a control; whether a classifier learns the same from them; and whether they give training patients away. Writes judge.json and judge.html.",
+    "Judges synthetic images against the real images of a split: distances of features and how much of one lies within the other, with real images of other patients as a control; whether a classifier learns the same from them; and whether they give training patients away. Writes judge.json, judge.html and pictures of near-duplicates.",
   options: {
     real: {
       kind: "text",
@@ -35,6 +35,7 @@ export const synthJudge = command({
       about: "at most this many images of each side, drawn by patients; 3000",
       atLeast: 20,
     },
+    "image-size": { kind: "whole", value: "N", about: "side that images are brought to; 128", atLeast: 32 },
     seed: { kind: "whole", value: "N", about: "for draws and resamples", initial: 1 },
     ledger: { kind: "text", value: "DIR", about: "the folder of ledgers; else as for a run in DIR" },
     out: { kind: "text", value: "DIR", about: "where the table and the page go", required: true },
@@ -45,13 +46,14 @@ export const synthJudge = command({
     "leadglass synth judge --real masses --synthetic samples --target malignant --out judged",
     "leadglass synth judge --real masses --synthetic samples --features radimagenet.onnx --out judged --json",
   ],
-  async run({ images, target, features, canaries, ledger, ...options }, terminal) {
+  async run({ images, "image-size": imageSize, target, features, canaries, ledger, ...options }, terminal) {
     let stage = "";
     let progress: ReturnType<typeof terminal.progress> | undefined;
     using _last = { [Symbol.dispose]: () => progress?.[Symbol.dispose]() };
     const report = await judgeRun({
       ...options,
       ...(images === undefined ? {} : { most: images }),
+      ...(imageSize === undefined ? {} : { imageSize }),
       ...(target === undefined ? {} : { target }),
       ...(features === undefined ? {} : { features }),
       ...(canaries === undefined ? {} : { canaries }),

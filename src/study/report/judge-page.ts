@@ -185,7 +185,7 @@ function memory(report: JudgeReport, { nearDuplicates }: JudgePictures): Html {
               .filter((pair) => pair.space === space)
               .map(({ trained, ratio }) => `${trained ? "training" : "held-out"} ${short(ratio)}`)
               .join(", ")};
-            1 is no closer than the next patient)
+            1 is no closer than the next patient; by pixels, mirror images count as the same)
           </figcaption>
         </figure>
       `,

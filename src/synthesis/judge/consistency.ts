@@ -1,8 +1,8 @@
 /** Class consistency: what a simple model learns from one set of images about the other. */
-import { kernelRidge, smoothKernel, standardised, type Table } from "../../math/kernel-ridge.ts";
+import { kernelRidge, smoothKernel, standardised } from "../../math/kernel-ridge.ts";
 import { seededRandom } from "../../math/random.ts";
 import { aurocOf } from "./memorisation.ts";
-import { drawRows, drawWeights, percentileFigure, rowsOf, type Figure, type Sample } from "./sample.ts";
+import { drawRows, drawWeights, percentileFigure, rowsOf, stacked, type Figure, type Sample } from "./sample.ts";
 
 export interface Labelled {
   readonly sample: Sample;
@@ -73,11 +73,3 @@ const aurocAmong = (scores: readonly number[], labels: readonly number[]): numbe
     scores.filter((_, i) => labels[i] === 1),
     scores.filter((_, i) => labels[i] === 0),
   );
-
-/** One table above another of the same columns. */
-function stacked(a: Table, b: Table): Table {
-  const data = new Float64Array(a.data.length + b.data.length);
-  data.set(a.data);
-  data.set(b.data, a.data.length);
-  return { rows: a.rows + b.rows, columns: a.columns, data };
-}

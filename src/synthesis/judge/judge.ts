@@ -13,7 +13,7 @@ import {
   canaryRanks, falseAlarmRate, memorisation, memorisedIn, type CanaryRank, type MemorisationReport,
 } from "./memorisation.ts"; // prettier-ignore
 import type { Vectors } from "./nearest.ts";
-import { drawRows, halves, numbered, rowsOf, type Figure, type Sample } from "./sample.ts";
+import { drawRows, halves, numbered, rowsOf, stacked, type Figure, type Sample } from "./sample.ts";
 import { spacesOf, type Network, type Spaces } from "./spaces.ts";
 
 /** One set of images against the real images of the judged split, in one feature space. */
@@ -80,6 +80,8 @@ export interface JudgeRequest {
   /** A column of the real cohort that is 1 for images planted in the training. */
   readonly canaries?: string;
   readonly network?: Network;
+  /** Side of the square that images are brought to, 32 or more; 128 unless given. Figures of other sizes do not compare. */
+  readonly imageSize?: number;
   /** Most images of each side, drawn by patients; 3000 unless given. */
   readonly most?: number;
   readonly seed: number;
@@ -117,7 +119,10 @@ export async function judgeSynthetic(request: JudgeRequest): Promise<Judgement> 
       }); // prettier-ignore
   await using engine = await startEngine();
   const both = [...trained, ...heldOut];
-  const options = request.network ? { network: request.network } : {};
+  const options = {
+    ...(request.network ? { network: request.network } : {}),
+    ...(request.imageSize === undefined ? {} : { side: request.imageSize }),
+  };
   const say = (stage: string) => ({
     onProgress: (done: number, total: number) => request.onProgress?.(stage, done, total),
   });
@@ -190,13 +195,6 @@ const assumptions = [
   "the memorisation test assumes that patients of the split and held-out patients are exchangeable, as in a random split",
   "a generator that is not flagged is not thereby private: that takes a proof, or more images",
 ];
-
-function stacked(a: Table, b: Table): Table {
-  const data = new Float64Array(a.data.length + b.data.length);
-  data.set(a.data);
-  data.set(b.data, a.data.length);
-  return { rows: a.rows + b.rows, columns: a.columns, data };
-}
 
 /**
  * The inverse hyperbolic sine of each entry: as it is near 0, logarithmic far out. Some radiomic features of an artefact are

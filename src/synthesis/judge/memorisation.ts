@@ -1,6 +1,6 @@
 /** Does a generator give its training patients back? Tests whose null hypothesis holds for every honest generator. */
 import { seededRandom, shuffle } from "../../math/random.ts";
-import { mean, midranks, quantileSorted } from "../../math/statistics.ts";
+import { midranks, quantileSorted } from "../../math/statistics.ts";
 import { tprAtFpr, type TprAtFpr } from "../../privacy/index.ts";
 import { nearestTwo, vectorRows, type NearestTwo, type Vectors } from "./nearest.ts";
 import { drawWeights, numbered, percentileFigure, type Figure } from "./sample.ts";
@@ -276,5 +276,3 @@ export function memorisedIn(spaces: Readonly<Record<string, Pick<MemorisationRep
   const names = Object.keys(spaces);
   return names.filter((name) => spaces[name]!.suspects.pValue <= falseAlarmRate / names.length);
 }
-
-export const meanExposure = (ranks: readonly CanaryRank[]): number => mean(ranks.map(({ exposure }) => exposure));

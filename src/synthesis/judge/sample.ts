@@ -36,6 +36,14 @@ export function rowsOf({ table, units }: Sample, rows: readonly number[]): Sampl
   return { table: { rows: rows.length, columns, data: out }, units: numbered(rows.map((row) => units[row]!)) };
 }
 
+/** One table above another of the same columns. */
+export function stacked(a: Table, b: Table): Table {
+  const data = new Float64Array(a.data.length + b.data.length);
+  data.set(a.data);
+  data.set(b.data, a.data.length);
+  return { rows: a.rows + b.rows, columns: a.columns, data };
+}
+
 /** Rows of whole units in random order, until there are `count` of them; all where there are no more. */
 export function drawRows(units: readonly number[], count: number, random: RandomSource): number[] {
   if (count >= units.length) return units.map((_, row) => row);

@@ -32,7 +32,7 @@ const repeated = new Set([
   "ngldm.normalisedGreyLevelNonUniformity",
 ]);
 
-/** Side of the square that the features of images are taken of. */
+/** Side of the square that the features of images are taken of, unless another is asked for. */
 export const judgedSize = 128;
 /** Side of the pictures that pixels are compared in. */
 const thumbnail = 24;
@@ -51,25 +51,29 @@ export interface Spaces {
 }
 
 /**
- * Reads images once, brought to 128 x 128 grey, and computes what they are compared by. Values that are not finite become
+ * Reads images once, brought to a grey square, and computes what they are compared by. Values that are not finite become
  * NaN, which standardisation takes for the mean.
  */
 export async function spacesOf(
   cohort: Cohort,
   images: readonly number[],
   engine: Engine,
-  { network, onProgress }: { readonly network?: Network; readonly onProgress?: Progress } = {},
+  {
+    network,
+    side = judgedSize,
+    onProgress,
+  }: { readonly network?: Network; readonly side?: number; readonly onProgress?: Progress } = {},
 ): Promise<Spaces> {
-  using store = openImages(cohort, { size: judgedSize, channels: 1, normalise: "none" });
+  using store = openImages(cohort, { size: side, channels: 1, normalise: "none" });
   const rows = 8;
-  const image = input("image", [rows, 1, judgedSize, judgedSize]);
+  const image = input("image", [rows, 1, side, side]);
   const texture = fixedTexture(image, 2);
   await using program = await engine.load(lower(graphOf("texture", { features: texture }, [image])));
   const radiomic: Record<string, number>[] = [];
   const width = texture.shape[1]!;
   const textures = new Float64Array(images.length * width);
   const thumbs = [0, 1, 2, 3].map(() => new Float32Array(images.length * thumbnail ** 2));
-  const size = judgedSize ** 2;
+  const size = side ** 2;
   for (let i = 0; i < images.length; i += rows) {
     const chunk = images.slice(i, i + rows);
     const data = new Float32Array(rows * size);
@@ -78,11 +82,11 @@ export async function spacesOf(
       const pixels = data.subarray(k * size, (k + 1) * size);
       radiomic.push(
         radiomicFeatures(
-          { width: judgedSize, height: judgedSize, depth: 1, values: Float64Array.from(pixels, (x) => 255 * x) },
+          { width: side, height: side, depth: 1, values: Float64Array.from(pixels, (x) => 255 * x) },
           { discretisation: bins },
         ),
       );
-      thumbnailsInto(thumbs, pixels, i + k);
+      thumbnailsInto(thumbs, pixels, side, i + k);
     });
     const { features } = await program.run({ image: { data, shape: image.shape } });
     textures.set((features!.data as Float32Array).subarray(0, chunk.length * width), i * width);
@@ -110,12 +114,9 @@ const tableOf = (rows: readonly (readonly number[])[]): Table => ({
 });
 
 /** The image, mirrored left to right, upside down, and both: generators are trained on mirror images. */
-function thumbnailsInto(out: readonly Float32Array[], pixels: Float32Array, at: number): void {
+function thumbnailsInto(out: readonly Float32Array[], pixels: Float32Array, side: number, at: number): void {
   const n = thumbnail;
-  const small = resize(
-    { channels: 1, width: judgedSize, height: judgedSize, data: pixels },
-    { width: n, height: n },
-  ).data.slice();
+  const small = resize({ channels: 1, width: side, height: side, data: pixels }, { width: n, height: n }).data.slice();
   const mean = small.reduce((a, b) => a + b, 0) / small.length;
   const norm = Math.sqrt(small.reduce((sum, x) => sum + (x - mean) ** 2, 0)) || 1;
   for (let y = 0; y < n; y++)
