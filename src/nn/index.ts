@@ -6,4 +6,5 @@ export { inferenceGraph } from "./inference.ts";
 export { mlp, mnistCnn, smallCnn } from "./cnn.ts";
 export { resnet9, type ResNet9Options } from "./resnet9.ts";
 export { textureCnn, textureLinear } from "./texture.ts";
+export { setTransformer, type SetTransformerOptions } from "./set-transformer.ts";
 export { vit, type VitOptions } from "./vit.ts";
