@@ -39,7 +39,7 @@ export const releaseModels = {
   "set-mean": {
     about: "linear in the principal coordinates of the mean patch, with weights of its own for each key",
     defaults: (images) => ({
-      coordinates: Math.max(1, Math.min(60, Math.floor(images / 4))),
+      coordinates: Math.max(1, Math.min(120, Math.floor(images / 3))),
       epochs: 200,
       batch: 128,
       learningRate: 3e-3,
@@ -209,7 +209,7 @@ export function completeChoices(choices: ReleaseChoices, images: number, keys: n
 }
 
 /** Of a Gaussian prior on each weight, against a likelihood of one for each image; chosen on phantoms. */
-const priorPrecision = 20;
+const priorPrecision = 33;
 
 interface Row {
   readonly r: number;
