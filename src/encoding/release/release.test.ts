@@ -10,7 +10,7 @@ import { encodeCohort } from "../encode.ts";
 import { writeKey } from "../key-file.ts";
 import { makeKey, weakKey } from "../keys.ts";
 import { schemes, type Scheme } from "../schemes/index.ts";
-import { findLeaks, lintRelease, openRelease, startRelease, type ReleaseLabels } from "./index.ts";
+import { findLeaks, lintRelease, openRelease, startRelease } from "./index.ts";
 
 const scheme: Scheme = { ...schemes.neuracrypt, patch: 8, width: 32, outputs: 24, depth: 2 };
 const key = makeKey();
@@ -24,6 +24,12 @@ const codeOf = async (doing: Promise<unknown>): Promise<string> => {
     return isLeadglassError(error) ? `${error.code} exit ${error.exitCode}` : String(error);
   }
 };
+
+interface Draft {
+  splits: string[];
+  targets: Record<string, (0 | 1)[]>;
+  groups: Record<string, string[]>;
+}
 
 describe("releases", () => {
   let dir: string;
@@ -41,10 +47,16 @@ describe("releases", () => {
     await cp(join(dir, "good"), to, { recursive: true, preserveTimestamps: true });
     return to;
   };
-  const rewrite = async (place: string, change: (manifest: Record<string, unknown>) => void): Promise<void> => {
+  /** Sets members of the manifest, by their paths. */
+  const rewrite = async (place: string, lies: Readonly<Record<string, unknown>>): Promise<void> => {
     const path = join(place, "manifest.json");
     const manifest = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
-    change(manifest);
+    for (const [member, value] of Object.entries(lies)) {
+      const names = member.split(".");
+      const last = names.pop()!;
+      const owner = names.reduce((o, name) => o[name] as Record<string, unknown>, manifest);
+      owner[last] = typeof value === "function" ? (value as (x: unknown) => unknown)(owner[last]) : value;
+    }
     await writeFile(path, JSON.stringify(manifest));
     await utimes(path, 0, 0);
   };
@@ -139,25 +151,22 @@ describe("releases", () => {
   describe("planted leaks", () => {
     const n = 200;
     /** A release with these labels; what is wrong with it is found before it gets its name. */
-    const published = async (
-      name: string,
-      change: (labels: Record<keyof ReleaseLabels, any>) => void,
-    ): Promise<string> => {
+    const published = async (name: string, change: (labels: Draft) => void): Promise<string> => {
       // prettier-ignore
       const labels = {
         // Quadratic residues: no long runs, and always the same.
         splits: Array.from({ length: n }, (_, i) => ["train", "val", "test"][((i * i) % 211) % 3]!),
-        targets: { pneumonia: Array.from({ length: n }, (_, i) => (((i * i * 7) % 211) % 2) as 0 | 1) } as Record<string, unknown>,
-        groups: { sex: Array.from({ length: n }, (_, i) => ["F", "M"][((i * i * 5) % 197) % 2]!) } as Record<string, unknown>,
+        targets: { pneumonia: Array.from({ length: n }, (_, i) => (((i * i * 7) % 211) % 2) as 0 | 1) } as Record<string, (0 | 1)[]>,
+        groups: { sex: Array.from({ length: n }, (_, i) => ["F", "M"][((i * i * 5) % 197) % 2]!) } as Record<string, string[]>,
       };
       change(labels);
       const start = { key: key.id, scheme, image: { channels: 1, height: 32, width: 32 }, bound: null, shape: [16, 24] as const, dtype: "float16" as const }; // prettier-ignore
       const writer = await startRelease(join(dir, name), start, { settings: name, nonce });
       await writer.add(new Float32Array(n * 16 * 24));
-      return codeOf(writer.finish(labels as unknown as ReleaseLabels).then((m) => m.images));
+      return codeOf(writer.finish(labels).then((m) => m.images));
     };
-    const group = (name: string, of: (i: number) => string) => (labels: Record<keyof ReleaseLabels, any>) => {
-      (labels.groups as Record<string, string[]>)[name] = Array.from({ length: n }, (_, i) => of(i));
+    const group = (name: string, of: (i: number) => string) => (labels: Draft) => {
+      labels.groups[name] = Array.from({ length: n }, (_, i) => of(i));
     };
     const half = (a: string, b: string) => (i: number) => (((i * i * 3) % 199) % 2 === 0 ? a : b);
 
@@ -175,7 +184,7 @@ describe("releases", () => {
       ["free-text", group("remark", half("seen by the night shift again", "no"))],
       ["secret", group("note", half(Buffer.from(key.secret).toString("hex"), "none"))],
       ["small-group", group("region", (i) => (i < 3 ? "island" : "mainland"))],
-      ["order", (labels: Record<keyof ReleaseLabels, any>) => (labels.splits as string[]).sort()],
+      ["order", (labels: Draft) => labels.splits.sort()],
     ])("leak_isRefusedWithExit4: %s", async (name, change) => {
       expect(await published(`leak ${name}`, change)).toBe("LG-ENCODE-004 exit 4");
     });
@@ -191,6 +200,8 @@ describe("releases", () => {
       expect(await codeOf(lintRelease(place))).toBe("LG-ENCODE-004 exit 4");
     });
   });
+
+  const more = (n: unknown): number => (n as number) + 1;
 
   describe("what is not a release", () => {
     const reads = async (place: string): Promise<unknown> => {
@@ -214,18 +225,18 @@ describe("releases", () => {
     });
 
     it.each([
-      ["shape", (m: any) => (m.encodings.shape = [8, 48])],
-      ["shape and scheme", (m: any) => ([m.encodings.shape, m.scheme.outputs] = [[16, 12], 12])],
-      ["dtype", (m: any) => (m.encodings.dtype = "float32")],
-      ["count", (m: any) => (m.shards[0].images += 1)],
-      ["both counts", (m: any) => ((m.shards[0].images += 1), (m.images += 1), (m.splits.train += 1))],
-      ["a bound that nothing proves", (m: any) => (m.bound = { mu: 1, informationNats: 1 })],
-      ["another folder's shard", (m: any) => (m.shards[0].file = "../good/encodings-00000.safetensors")],
-      ["labels", (m: any) => (m.labels.targets = ["edema"])],
-      ["an unknown key", (m: any) => (m.paths = [])],
-    ])("lyingManifest: %s", async (name, change) => {
+      ["shape", { "encodings.shape": [8, 48] }],
+      ["shape and scheme", { "encodings.shape": [16, 12], "scheme.outputs": 12 }],
+      ["dtype", { "encodings.dtype": "float32" }],
+      ["count", { "shards.0.images": more }],
+      ["both counts", { "shards.0.images": more, images: more, "splits.train": more }],
+      ["a bound that nothing proves", { bound: { mu: 1, informationNats: 1 } }],
+      ["another folder's shard", { "shards.0.file": "../good/encodings-00000.safetensors" }],
+      ["labels", { "labels.targets": ["edema"] }],
+      ["an unknown member", { paths: [] }],
+    ])("lyingManifest: %s", async (name, lies) => {
       const place = await copy(`lie ${name}`);
-      await rewrite(place, change as (m: Record<string, unknown>) => void);
+      await rewrite(place, lies);
       expect(await codeOf(reads(place))).toBe("LG-ENCODE-003 exit 3");
     });
 
@@ -235,7 +246,7 @@ describe("releases", () => {
       const bytes = await readFile(path);
       const other = Buffer.from(bytes.toString("latin1").replace("[", "{"), "latin1");
       await writeFile(path, other);
-      await rewrite(place, (m: any) => (m.shards[0].sha256 = createHash("sha256").update(other).digest("hex")));
+      await rewrite(place, { "shards.0.sha256": createHash("sha256").update(other).digest("hex") });
       expect(await codeOf(reads(place))).toBe("LG-ENCODE-003 exit 3");
     });
 
