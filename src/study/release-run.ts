@@ -271,15 +271,6 @@ async function writeRun(
   for (const file of [runFiles.checkpoint, begunFile]) await rm(join(out, file), { force: true });
 }
 
-/** True for the folder of a run on releases, finished or not. */
-export async function isReleaseRun(dir: string): Promise<boolean> {
-  for (const file of [runFiles.run, begunFile]) {
-    const text = await readFile(join(dir, file), "utf8").catch(() => undefined);
-    if (text?.includes('"kind":"releases"') || text?.includes('"kind": "releases"')) return true;
-  }
-  return false;
-}
-
 /** A finished run on releases. Throws LG-TRAIN-002 for anything else. */
 export async function readReleaseRun(dir: string): Promise<{ trained: TrainedOnReleases; thresholds: number[] }> {
   const refuse = (message: string, cause?: unknown): LeadglassError =>
