@@ -47,6 +47,8 @@ export const errorTable = {
   "LG-IMAGE-009": entry(3, 422, "bytes are not a whole, valid NIfTI file"),
   "LG-IMAGE-010": entry(3, 422, "a NIfTI file holds what is not read"),
   "LG-IMAGE-011": entry(2, 400, "a volume cannot be windowed, resampled, cropped or written as asked"),
+  "LG-IMAGE-014": entry(3, 422, "bytes are not a whole, valid DICOM file"),
+  "LG-IMAGE-015": entry(3, 422, "a DICOM file, or a series of them, holds what is not read"),
   // cohort
   "LG-COHORT-001": entry(3, 422, "a folder holds no metadata table"),
   "LG-COHORT-002": entry(3, 422, "a metadata table cannot be read"),
@@ -72,6 +74,8 @@ export const errorTable = {
   "LG-COHORT-022": entry(3, 422, "two cohorts share patients"),
   "LG-COHORT-023": entry(3, 422, "images and volumes in one cohort"),
   "LG-COHORT-024": entry(3, 422, "a cohort of images where volumes are needed, or the other way round"),
+  "LG-COHORT-025": entry(3, 422, "DICOM files carry what identifies patients"),
+  "LG-COHORT-026": entry(3, 422, "text may be burned into pixels"),
   // evaluation
   "LG-EVAL-001": entry(3, 422, "scores, labels, patients or groups do not describe the same rows"),
   "LG-EVAL-002": entry(3, 422, "a score, label or weight cannot be evaluated"),

@@ -13,6 +13,8 @@ import { exportCommand } from "./commands/export.ts";
 import { ledger } from "./commands/ledger.ts";
 import { ledgerShow, ledgerVerify } from "./commands/ledger-show.ts";
 import { predict } from "./commands/predict.ts";
+import { synth } from "./commands/synth.ts";
+import { synthJudge } from "./commands/synth-judge.ts";
 import { trainCommand } from "./commands/train.ts";
 
 afterEach(() => vi.restoreAllMocks());
@@ -111,6 +113,8 @@ describe("help says what a command does, its options, and an example", () => {
         --target COLUMN[,...]           what to learn: a column of 0, 1 and blank, or COLUMN=VALUE;
                                         several for one model with several answers
         --out RUN                       the run's folder; it must not exist, unless --resume (required)
+        --profile reference             settings of the reference study (Tayebi Arasteh et al. 2024) for
+                                        what is not given, to compare with it
         --epsilon E                     train privately within this epsilon
         --delta D                       and this delta; chosen from the number of patients
         --unit patient|image            whose privacy: everything of a patient, or each image
@@ -130,7 +134,11 @@ describe("help says what a command does, its options, and an example", () => {
         --lr R                          learning rate
         --optimizer sgd|adam|adamw|nadam
                                         the update rule
+        --averaging D                   decay of the average over steps that becomes the model's weights;
+                                        0 keeps the last ones
         --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-cohort DIR               the cohort that run was trained on, if it has moved: patients of
+                                        both are refused
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold
@@ -172,6 +180,8 @@ describe("help says what a command does, its options, and an example", () => {
         --split NAME               the split, or all (test unless given)
         --group COLUMN[,...]       also by a column, in bands (age:18,40,60,75), or by several at once
                                    (sex+age:60)
+        --profile reference        also as the reference study (Tayebi Arasteh et al. 2024) evaluates, to
+                                   compare with its tables
         --release                  leave out the numbers of groups that are too small to be published
         --json                     print one JSON document and nothing else on standard output
         --help                     print this help
@@ -403,6 +413,8 @@ describe("help says what a command does, its options, and an example", () => {
         --target COLUMN[,...]           what to learn: a column of 0, 1 and blank, or COLUMN=VALUE;
                                         several for one model with several answers (required)
         --out RUN                       the run's folder; it must not exist, unless --resume (required)
+        --profile reference             settings of the reference study (Tayebi Arasteh et al. 2024) for
+                                        what is not given, to compare with it
         --epsilon E                     train privately within this epsilon (required)
         --delta D                       and this delta; chosen from the number of patients
         --unit patient|image            whose privacy: everything of a patient, or each image
@@ -422,7 +434,11 @@ describe("help says what a command does, its options, and an example", () => {
         --lr R                          learning rate
         --optimizer sgd|adam|adamw|nadam
                                         the update rule
+        --averaging D                   decay of the average over steps that becomes the model's weights;
+                                        0 keeps the last ones
         --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-cohort DIR               the cohort that run was trained on, if it has moved: patients of
+                                        both are refused
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold
@@ -479,6 +495,61 @@ describe("help says what a command does, its options, and an example", () => {
       Examples:
         leadglass audit membership --run runs/private --cohort masses --json
         leadglass audit membership --run runs/private --cohort masses --attack lira --shadows 32 --group sex,age
+      "
+    `);
+  });
+
+  it("synth", async () => {
+    expect(await helpOf(synth)).toMatchInlineSnapshot(`
+      "Synthetic images: generators, what their images are worth, and whom they give away.
+
+      Usage: leadglass synth COMMAND [options]
+
+      Commands:
+        train   train a generator of both classes of a target; privately with --epsilon
+        sample  draw images from a generator, as a cohort
+        judge   fidelity, diversity and memorisation of a cohort of synthetic images
+
+      leadglass synth COMMAND --help says more. Exit codes: 0 done, 2 wrong usage, 3 bad input data, 4 privacy
+      refused, 5 interrupted, 70 a bug of ours.
+
+      Examples:
+        leadglass synth train --cohort masses --target malignant --out runs/generator --epsilon 10
+        leadglass synth sample --run runs/generator --per-class 1000 --out samples
+        leadglass synth judge --real masses --synthetic samples --target malignant --out judged
+      "
+    `);
+  });
+
+  it("synth judge", async () => {
+    expect(await helpOf(synthJudge)).toMatchInlineSnapshot(`
+      "Judges synthetic images against the real images of a split: distances of features and how much of
+      one lies within the other, with real images of other patients as a control; whether a classifier
+      learns the same from them; and whether they give training patients away. Writes judge.json and
+      judge.html.
+
+      Usage: leadglass synth judge --real DIR --synthetic DIR --out DIR [options]
+
+      Options:
+        --real DIR            the real cohort, with the patients trained on and others (required)
+        --synthetic DIR       the cohort of synthetic images (required)
+        --split NAME          the split that the generator was trained on (train unless given)
+        --target COLUMN       a label that both have: also by class, and class consistency
+        --features FILE.onnx  also by the features of a network that takes pixels from 0 to 1
+        --canaries COLUMN     a column that is 1 for images planted in the training: their ranks
+        --images N            at most this many images of each side, drawn by patients; 3000
+        --seed N              for draws and resamples (1 unless given)
+        --ledger DIR          the folder of ledgers; else as for a run in DIR
+        --out DIR             where the table and the page go (required)
+        --json                print one JSON document and nothing else on standard output
+        --help                print this help
+
+      The page shows real images beside their nearest synthetic ones: it stays with the owner of the data.
+      The figures carry no noise and are entered in the real cohort's ledger.
+
+      Examples:
+        leadglass synth judge --real masses --synthetic samples --target malignant --out judged
+        leadglass synth judge --real masses --synthetic samples --features radimagenet.onnx --out judged --json
       "
     `);
   });

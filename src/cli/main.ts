@@ -33,6 +33,10 @@ const leadglass = group({
       about: "a model as an ONNX file for any server",
       load: () => import("./commands/export.ts").then((m) => m.exportCommand),
     },
+    synth: {
+      about: "synthetic images: generators, plain and private, and what they are worth",
+      load: () => import("./commands/synth.ts").then((m) => m.synth),
+    },
     study: {
       about: "several trainings of one cohort from one file, compared",
       load: () => import("./commands/study.ts").then((m) => m.study),

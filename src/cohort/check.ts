@@ -1,10 +1,12 @@
 /** Reads a whole cohort once and says what is in it and what is wrong with it. */
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
-import { join, posix } from "node:path";
+import { readdir } from "node:fs/promises";
+import { posix } from "node:path";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
-import { decodeImage, decodeNifti, toVolume } from "../imaging/index.ts";
+import { decodeImage, identifyingAttributes, isDicom, readDicomHeader } from "../imaging/index.ts";
 import { cohortOf, orderedSplits } from "./cohort.ts";
+import { readContent } from "./content.ts";
+import type { Content } from "./content.ts";
 import { mediumOf } from "./medium.ts";
 import type { Medium } from "./medium.ts";
 import { inspectCohort } from "./inspect.ts";
@@ -14,6 +16,7 @@ import { fileTag, MAX_ROWS, rowsText } from "./problems.ts";
 import type { Problem } from "./problems.ts";
 import { ageBand, ageColumn, ageYearsOf, sexColumn, sexOf } from "./demographics.ts";
 import { binaryColumns, readLabel } from "./targets.ts";
+import { volumeOf } from "./volumes.ts";
 
 export interface CheckOptions extends InspectOptions {
   /** Called after each image with how many are done. */
@@ -101,6 +104,7 @@ async function readAll(dir: string, { records, sizes, table }: Inspection, optio
   const problems: Problem[] = [];
   const formats: Record<string, number> = {};
   let done = 0;
+  const dicom: DicomSeen = { files: 0, named: 0, rows: new Set(), burned: new Set() };
   const hashes = await mapConcurrent(records, concurrency, async ({ file, row }, i) => {
     if (signal?.aborted === true)
       throw new LeadglassError(
@@ -114,7 +118,8 @@ async function readAll(dir: string, { records, sizes, table }: Inspection, optio
     const at = { place: `${table.place}, data row ${row}`, rows: [row] };
     const name = fileTag(file, showNames);
     try {
-      const { format, size, data } = await contentOf[mediumOf(file)](await readFile(join(dir, file)), name);
+      const content = watched(await readContent(dir, file, name, showNames), name, row, dicom);
+      const { format, size, data } = await contentOf[mediumOf(file)](content, name);
       formats[format] = (formats[format] ?? 0) + 1;
       if (data.every((value) => value === data[0]))
         problems.push({
@@ -154,22 +159,69 @@ async function readAll(dir: string, { records, sizes, table }: Inspection, optio
     }
   });
   problems.sort((a, b) => a.rows![0]! - b.rows![0]!);
-  return { hashes, formats, problems };
+  return { hashes, formats, problems: [...problems, ...dicomProblems(table.place, dicom)] };
+}
+
+/** What was seen of DICOM headers: counts and rows, no value. */
+interface DicomSeen {
+  files: number;
+  /** Files in which an attribute that names a person outright is filled. */
+  named: number;
+  readonly rows: Set<number>;
+  /** Rows whose file says that text is burned into its pixels. */
+  readonly burned: Set<number>;
+}
+
+/** The same content; every DICOM file in it is counted, a slice of a series when it is read. */
+function watched(content: Content, name: string, row: number, seen: DicomSeen): Content {
+  const look = (bytes: Uint8Array, file: string) => {
+    if (!isDicom(bytes)) return bytes;
+    seen.files++;
+    seen.rows.add(row);
+    if (identifyingAttributes(bytes, { name: file }) > 0) seen.named++;
+    if (readDicomHeader(bytes, { name: file }).burnedInText === "yes") seen.burned.add(row);
+    return bytes;
+  };
+  if (content instanceof Uint8Array) return look(content, name);
+  return content.map(({ name: file, bytes }) => ({ name: file, bytes: async () => look(await bytes(), file) }));
+}
+
+function dicomProblems(place: string, { files, named, rows, burned }: DicomSeen): Problem[] {
+  const problems: Problem[] = [];
+  const at = (code: Problem["code"], found: ReadonlySet<number>, message: string, remedy: string) => {
+    const sorted = [...found].sort((a, b) => a - b);
+    if (sorted.length > 0)
+      problems.push({ code, severity: "warning", place: `${place}, ${rowsText(sorted)}`, message, remedy, rows: sorted.slice(0, MAX_ROWS) }); // prettier-ignore
+  };
+  at(
+    "LG-COHORT-025",
+    rows,
+    `${files} DICOM files, ${named} of them with a name, identifier, birth date, institution or the like in their headers`,
+    "Only pixels and geometry are used from here on. Before this folder is given to anyone, de-identify the headers (DICOM PS3.15, annex E): unique identifiers and dates remain even where no name is.",
+  );
+  at(
+    "LG-COHORT-026",
+    burned,
+    `${burned.size} images whose header says that text is burned into the pixels (0028,0301)`,
+    "Look at them, and cover or remove what names a patient: pixels go into training and may come out again.",
+  );
+  return problems;
 }
 
 /** What a file holds, in words and in numbers; what is the same for a reader is the same here, however it is stored. */
 const contentOf = {
-  images: async (bytes: Uint8Array, name: string) => {
-    const { width, height, channels, bitDepth, data } = await decodeImage(bytes, { name });
+  images: async (content: Content, name: string) => {
+    // A folder of slices is a volume.
+    const { width, height, channels, bitDepth, data } = await decodeImage(content as Uint8Array, { name });
     const format = `${width} x ${height}, ${channels === 1 ? "1 channel" : "3 channels"}, ${bitDepth} bit`;
     return { format, size: format, data };
   },
-  volumes: async (bytes: Uint8Array, name: string) => {
-    const image = await decodeNifti(bytes, { name });
-    const { shape, spacingMm, data } = toVolume(image, { name });
+  volumes: async (content: Content, name: string) => {
+    const { volume, storedAs } = await volumeOf(content, { name });
+    const { shape, spacingMm, data } = volume;
     const size = shape.toReversed().join(" x ");
     const spacing = spacingMm.toReversed().map((mm) => mm.toFixed(1)).join(" x "); // prettier-ignore
-    return { format: `${size} voxels of ${spacing} mm, ${image.dataType}`, size, data };
+    return { format: `${size} voxels of ${spacing} mm, ${storedAs}`, size, data };
   },
 } as const;
 
@@ -275,9 +327,9 @@ async function orphanProblems(dir: string, { records, table }: Inspection, showN
   const named = new Set(records.map((record) => record.file));
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   const orphans = entries
-    .filter((entry) => entry.isFile() && /\.(png|jpe?g|nii|nii\.gz)$/i.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(png|jpe?g|dcm|nii|nii\.gz)$/i.test(entry.name))
     .map((entry) => posix.join(entry.parentPath.slice(dir.length).replaceAll("\\", "/"), entry.name).replace(/^\//, ""))
-    .filter((file) => !named.has(file))
+    .filter((file) => !named.has(file) && !named.has(`${posix.dirname(file)}/`))
     .sort();
   if (orphans.length === 0) return [];
   const shown = orphans.slice(0, 3).map((file) => fileTag(file, showNames));

@@ -1,4 +1,5 @@
 /** A cohort as a value: which images, whose, in which split, with which labels. Pixels are opened by `openImages`, voxels by `openVolumes`. */
+import type { SyntheticOrigin } from "./manifest.ts";
 import { createHash } from "node:crypto";
 import { LeadglassError } from "../errors.ts";
 import { inspectCohort } from "./inspect.ts";
@@ -37,6 +38,8 @@ export interface Cohort {
   readonly attributes: readonly string[];
   /** The privacy budget that cohort.yaml begins with; the ledger's own rules once there is one. */
   readonly budget: { readonly epsilon: number; readonly delta: number; readonly unit: "patient" | "image" } | null;
+  /** Which generator drew these images; null for images of patients. */
+  readonly synthetic: SyntheticOrigin | null;
   /** What a person should know before believing a result on this cohort. */
   readonly warnings: readonly Problem[];
   /** A column's cells, null where blank; throws LG-COHORT-004 listing the columns there are. */
@@ -89,6 +92,7 @@ export function cohortOf(dir: string, inspection: Inspection): Cohort {
     targets,
     attributes: manifest.attributes ?? table.columns.filter((name) => !taken.has(name)),
     budget: manifest.privacy ? { unit: "patient", ...manifest.privacy } : null,
+    synthetic: manifest.synthetic ?? null,
     warnings: inspection.problems.filter((problem) => problem.severity === "warning"),
     column: (name) => columnOf(table, name).map((cell) => (cell === "" ? null : cell)),
     target: (asked) => readTarget(table, manifest, asked),

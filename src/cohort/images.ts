@@ -1,7 +1,8 @@
 /** Pixels of a cohort, streamed from disk, ready for a model. */
-import { decodeImage, normalise, resize, toPlanes } from "../imaging/index.ts";
+import { decodeImage, normalise, referencePlanes, resize, toPlanes } from "../imaging/index.ts";
 import type { DecodeOptions, Fit, Kernel, Normalisation } from "../imaging/index.ts";
 import type { Cohort } from "./cohort.ts";
+import type { Content } from "./content.ts";
 import { requireMedium } from "./medium.ts";
 import { openStore } from "./store.ts";
 import type { Store, StoreOptions } from "./store.ts";
@@ -14,6 +15,8 @@ export interface ImageStoreOptions extends StoreOptions {
   readonly fit?: Fit;
   readonly kernel?: Kernel;
   readonly normalise?: Normalisation;
+  /** "reference" prepares radiographs as {@link referencePlanes} does, in place of fit, kernel and normalise. */
+  readonly preparation?: "plain" | "reference";
   readonly alpha?: DecodeOptions["alpha"];
   readonly maxPixels?: number;
 }
@@ -27,15 +30,18 @@ export interface ImageStore extends Store {
 
 /**
  * Opens the pixels of a cohort. Nothing is read before it is asked for. Throws LG-COHORT-024 for a cohort of volumes.
- * Reading throws LG-COHORT-007 for a file that is gone and LG-IMAGE-001 to -004 for one that cannot be decoded.
+ * Reading throws LG-COHORT-007 for a file that is gone and LG-IMAGE-001 to -004, -014 and -015 for one that cannot be
+ * decoded.
  */
 export function openImages(cohort: Cohort, options: ImageStoreOptions): ImageStore {
   requireMedium(cohort, "images");
   const { channels = 1, fit, kernel, alpha, maxPixels } = options;
   const { width, height } =
     typeof options.size === "number" ? { width: options.size, height: options.size } : options.size;
-  const prepare = async (bytes: Uint8Array, name: string) => {
-    const image = await decodeImage(bytes, { name, alpha, maxPixels });
+  const prepare = async (content: Content, name: string) => {
+    // A cohort of images names no folder. A DICOM file that stores white as 0 is turned round when it is decoded.
+    const image = await decodeImage(content as Uint8Array, { name, alpha, maxPixels });
+    if (options.preparation === "reference") return referencePlanes(image, { size: width, channels }).data;
     const planes = resize(toPlanes(image, { channels }), { width, height, fit, kernel });
     return normalise(planes, options.normalise ?? "standardise").data;
   };

@@ -18,6 +18,6 @@ export type { Problem } from "./problems.ts";
 export { ageBand, ageColumn, ageYearsOf, sexColumn, sexOf } from "./demographics.ts";
 export { writeCohort } from "./write.ts";
 export type { Cell, CohortItem } from "./write.ts";
-export type { Manifest, TargetRule } from "./manifest.ts";
+export type { Manifest, SyntheticOrigin, TargetRule } from "./manifest.ts";
 export { makePhantomCohort, phantomKinds } from "./phantoms/make.ts";
 export type { PhantomCohortOptions, PhantomKindName } from "./phantoms/make.ts";

@@ -35,9 +35,29 @@ const manifestSchema = z.strictObject({
       unit: z.enum(["patient", "image"]).optional(),
     })
     .optional(),
+  /** Written by synth sample: which generator drew these images, of whose patients, and what that has cost them. */
+  synthetic: z
+    .strictObject({
+      run: z.string().min(1),
+      model: z.string().min(1),
+      /** Fingerprint of the cohort that the generator learned from. */
+      cohort: z.string().min(1),
+      privacy: z
+        .strictObject({
+          epsilon: z.number().positive(),
+          delta: z.number().positive().lt(1),
+          unit: z.enum(["patient", "image"]),
+        })
+        .nullable(),
+      insecureSeed: z.boolean(),
+    })
+    .optional(),
 });
 
 export type TargetRule = z.infer<typeof targetSchema>;
+
+/** Where the images of a synthetic cohort came from; `privacy` is null where their generator was trained without. */
+export type SyntheticOrigin = NonNullable<z.infer<typeof manifestSchema>["synthetic"]>;
 
 export interface Manifest {
   readonly targets: Readonly<Record<string, TargetRule>>;
@@ -45,6 +65,7 @@ export interface Manifest {
   readonly split?: string;
   readonly attributes?: readonly string[];
   readonly privacy?: { readonly epsilon: number; readonly delta: number; readonly unit?: "patient" | "image" };
+  readonly synthetic?: SyntheticOrigin;
 }
 
 /**
@@ -72,7 +93,7 @@ export function parseManifest(text: string, place: string): Manifest {
     const issue = parsed.error.issues[0]!;
     const key = issue.path.length === 0 ? "the document" : issue.path.join(".");
     throw new LeadglassError("LG-COHORT-003", `${place}: ${key}: ${issue.message}`, {
-      hint: "Known keys: targets (column, positive, values, uncertain), patient, split, attributes, privacy (epsilon, delta, unit).",
+      hint: "Known keys: targets (column, positive, values, uncertain), patient, split, attributes, privacy (epsilon, delta, unit), synthetic.",
     });
   }
   const targets = Object.fromEntries(

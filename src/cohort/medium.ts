@@ -4,8 +4,8 @@ import type { Cohort } from "./cohort.ts";
 
 export type Medium = "images" | "volumes";
 
-/** What the file of this name holds. */
-export const mediumOf = (file: string): Medium => (/\.nii(\.gz)?$/i.test(file) ? "volumes" : "images");
+/** What a record's file of this name holds; a folder, whose name ends in a slash, holds the slices of a volume. */
+export const mediumOf = (file: string): Medium => (/\.nii(\.gz)?$|\/$/i.test(file) ? "volumes" : "images");
 
 /** Throws LG-COHORT-024 where a cohort holds the other kind of files. */
 export function requireMedium({ medium, place }: Cohort, needed: Medium): void {

@@ -37,7 +37,9 @@ export function problemError(problem: Problem, others = 0): LeadglassError {
  * tell which of many possible numbers it was. The row number finds it faster.
  */
 export function fileTag(file: string, showNames: boolean): string {
-  return showNames ? `"${file}"` : `file #${createHash("sha256").update(file).digest("hex").slice(0, 6)}`;
+  // A folder is known by its name without the slash that marks it.
+  const plain = file.replace(/\/$/, "");
+  return showNames ? `"${plain}"` : `file #${createHash("sha256").update(plain).digest("hex").slice(0, 6)}`;
 }
 
 /** "data row 5", "data rows 5 and 9", "data rows 1, 2, 3 ... (40 in all)". */

@@ -1,7 +1,7 @@
 /** Files of a cohort prepared for a model one by one, a few at a time, with a cache bounded in bytes. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { Cohort } from "./cohort.ts";
+import { readContent } from "./content.ts";
+import type { Content } from "./content.ts";
 import { mapConcurrent } from "./pool.ts";
 import { fileTag, problemError } from "./problems.ts";
 
@@ -26,13 +26,13 @@ export interface Store {
 }
 
 /**
- * A store of `length` numbers for each record, made by `prepare` from the file's bytes and what to call it in errors.
+ * A store of `length` numbers for each record, made by `prepare` from what it names and what to call it in errors.
  * Reading throws LG-COHORT-007 for a file that is gone, and what `prepare` throws.
  */
 export function openStore(
   cohort: Cohort,
   length: number,
-  prepare: (bytes: Uint8Array, name: string) => Promise<Float32Array>,
+  prepare: (content: Content, name: string) => Promise<Float32Array>,
   { cacheBytes = 512 * 2 ** 20, concurrency = 4, showNames = false }: StoreOptions,
 ): Store {
   const bytesEach = 4 * length;
@@ -59,7 +59,7 @@ export function openStore(
     const record = cohort.records[index];
     if (record === undefined) throw new RangeError(`image ${index} of ${cohort.records.length}`);
     const name = `${cohort.place}, data row ${record.row}: ${fileTag(record.file, showNames)}`;
-    const bytes = await readFile(join(cohort.dir, record.file)).catch((cause: unknown): never => {
+    const content = await readContent(cohort.dir, record.file, name, showNames).catch((cause: unknown): never => {
       throw problemError({
         code: "LG-COHORT-007",
         severity: "error",
@@ -69,7 +69,7 @@ export function openStore(
         rows: [record.row],
       });
     });
-    return prepare(bytes, name);
+    return prepare(content, name);
   };
 
   const read = (index: number): Promise<Float32Array> => {

@@ -32,6 +32,13 @@ export {
   type ReportedMetric,
   type ScoreEvaluation,
 } from "./evaluate.ts";
+export {
+  referenceEvaluation,
+  type ReferenceAccuracyGap,
+  type ReferenceEstimate,
+  type ReferenceEvaluation,
+} from "./reference.ts";
+export { groupRows, type Group } from "./groups.ts";
 export { pearson, type Correlation } from "./correlation.ts";
 export { equivalenceTest, type EquivalenceTest } from "./equivalence.ts";
 export {

@@ -1,6 +1,9 @@
-/** Bytes to pixels and back: PNG and JPEG, 8 and 16 bit. */
+/** Bytes to pixels and back: PNG, JPEG and DICOM, 8 and 16 bit. */
 import sharp from "sharp";
 import { LeadglassError } from "../errors.ts";
+import { isDicom } from "./dicom/dataset.ts";
+import { decodeDicom } from "./dicom/decode.ts";
+import { dicomToPixels } from "./dicom/to-pixels.ts";
 import type { PixelImage } from "./pixels.ts";
 
 // Every image is decoded once and kept by us, so libvips' own cache would only hold memory twice; and one thread an
@@ -34,18 +37,25 @@ const SPACES: Readonly<Record<string, { channels: 1 | 3; bitDepth: 8 | 16 }>> = 
 };
 
 /**
- * Decodes a PNG or JPEG into the sample values that the file holds: no colour management, no change of bit depth, turned
+ * Decodes a PNG, JPEG or DICOM file into the sample values that the file holds: no colour management, no change of bit depth, turned
  * upright as its EXIF orientation says. PNG of 1, 2 and 4 bit becomes 8 bit over the full range; a palette becomes colour.
+ * DICOM files of one frame are made pixels as `dicomToPixels` says.
  *
  * Throws LG-IMAGE-001 (bytes that are not a whole, valid PNG or JPEG), LG-IMAGE-002 (too many pixels), LG-IMAGE-003
- * (CMYK and other spaces), LG-IMAGE-004 (an alpha channel that hides something). Pixels are never partial.
+ * (CMYK and other spaces), LG-IMAGE-004 (an alpha channel that hides something), and of DICOM LG-IMAGE-014 and -015. Pixels
+ * are never partial.
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<PixelImage> {
   const { name = "image", maxPixels = DEFAULT_MAX_PIXELS, alpha = "refuse" } = options;
+  if (isDicom(bytes)) return dicomToPixels(await decodeDicom(bytes, { name, maxPixels }), { name });
   if (!SIGNATURES.some((signature) => signature.bytes.every((byte, i) => bytes[i] === byte)))
-    throw new LeadglassError("LG-IMAGE-001", `${name}: ${bytes.length} bytes that do not begin as a PNG or JPEG file`, {
-      hint: "Store the image as PNG or JPEG, or remove its row.",
-    });
+    throw new LeadglassError(
+      "LG-IMAGE-001",
+      `${name}: ${bytes.length} bytes that do not begin as a PNG, JPEG or DICOM file`,
+      {
+        hint: "Store the image as PNG, JPEG or DICOM, or remove its row.",
+      },
+    );
 
   if (bytes[0] === SIGNATURES[0]!.bytes[0] && !endsAsPng(bytes)) unreadable(name, bytes.length)(undefined);
 

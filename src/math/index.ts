@@ -15,3 +15,4 @@ export {
   regularizedBeta,
 } from "./special.ts";
 export { argsort, mean, midranks, normalCdf, normalQuantile, quantileSorted, variance } from "./statistics.ts";
+export { symmetricEigen, type SymmetricEigen } from "./symmetric-eigen.ts";

@@ -20,6 +20,11 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   },
   "texture-cnn": { build: textureCnn, imageSize: 128, about: "three small convolutions on fixed texture maps" },
   cnn: { build: (shape) => smallCnn(shape), imageSize: 96, about: "small convolutional network for CPUs" },
+  "cnn-ws": {
+    build: (shape) => smallCnn(shape, { standardised: true }),
+    imageSize: 96,
+    about: "the same with standardised convolution weights",
+  },
   mlp: { build: (shape) => mlp(shape), imageSize: 32, about: "two hidden layers on the pixels" },
   resnet9: {
     build: (shape) => resnet9(shape),
@@ -30,6 +35,11 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     build: (shape) => resnet9(shape, { activation: "relu" }),
     imageSize: 224,
     about: "the same with ReLU",
+  },
+  "resnet9-reference": {
+    build: (shape) => resnet9(shape, { normalisation: { kind: "none" } }),
+    imageSize: 512,
+    about: "resnet9 on pixels from 0 to 1 as they are, as that study feeds it",
   },
   vit: { build: (shape) => vit(shape), imageSize: 128, about: "small vision transformer" },
   "mnist-cnn": { build: mnistCnn, imageSize: 28, about: "the network of Opacus's MNIST example" },

@@ -6,11 +6,15 @@ import { modelOf, type Model, type ModelShape } from "./model.ts";
 /** A small convolutional network for CPUs: strided stem, then halvings with doubling width, GroupNorm and Mish. */
 export function smallCnn(
   shape: ModelShape,
-  { width = 32, normalisation = { kind: "standardise" } }: { width?: number; normalisation?: Normalisation } = {},
+  {
+    width = 32,
+    normalisation = { kind: "standardise" },
+    standardised = false,
+  }: { width?: number; normalisation?: Normalisation; standardised?: boolean } = {},
 ): Model {
   const weight = kaimingNormal("in");
   return modelOf(
-    "cnn",
+    standardised ? "cnn-ws" : "cnn",
     shape,
     (image) => normalise(image, normalisation),
     (scope, x) => {
@@ -21,6 +25,7 @@ export function smallCnn(
           padding: i === 0 ? 2 : 1,
           bias: false,
           weight,
+          standardised,
         });
         y = activate("mish", groupNorm(scope.at(`norm${i + 1}`), layer, 8));
       });

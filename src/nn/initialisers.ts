@@ -40,3 +40,9 @@ export const truncatedNormal =
         if (Math.abs(z) <= 2) return z * deviation;
       }
     });
+
+/** Normal with the given mean and deviation, DCGAN's choice (Radford et al. 2016). */
+export const normal =
+  (deviation: number, mean = 0): Initialiser =>
+  (shape, random) =>
+    filled(shape, () => mean + deviation * random.gaussian());

@@ -65,12 +65,28 @@ export function convolution(
     padding = 0,
     bias = true,
     weight = uniformFan(),
-  }: { stride?: number; padding?: number; bias?: boolean; weight?: Initialiser } = {},
+    standardised = false,
+  }: { stride?: number; padding?: number; bias?: boolean; weight?: Initialiser; standardised?: boolean } = {},
 ): Value {
   const channels = x.shape[1]!;
-  const w = scope.parameter("weight", [out, channels, kernel, kernel], weight);
+  const raw = scope.parameter("weight", [out, channels, kernel, kernel], weight);
+  const w = standardised ? standardisedWeight(raw) : raw;
   const b = bias ? scope.parameter("bias", [out], uniformFan(channels * kernel * kernel)) : undefined;
   return conv(x, w, b, { strides: [stride, stride], pads: Array<number>(4).fill(padding) });
+}
+
+/**
+ * A convolution's weight with each filter brought to mean 0 and deviation 1 / sqrt(fan in), so that no step changes a
+ * filter's size, only its shape. Source: Qiao et al. 2019 (arXiv 1903.10520); under privacy De et al. 2022.
+ */
+function standardisedWeight(weight: Value): Value {
+  const [out, ...rest] = weight.shape as [number, ...number[]];
+  const fan = sizeOf(rest);
+  const flat = reshape(weight, [out, fan]);
+  const centred = sub(flat, reduceMean(flat, [1], true));
+  const variance = reduceMean(mul(centred, centred), [1], true);
+  // 1e-4 / fan is what arXiv 2101.08692 puts under the root.
+  return reshape(div(centred, sqrt(mul(add(variance, scalar(1e-4 / fan)), scalar(fan)))), weight.shape);
 }
 
 /** Group normalisation with trainable scale and bias; `groups` is lowered to a divisor of the channels where needed. */

@@ -49,6 +49,15 @@ function scopeInto(parameters: Parameter[], prefix: string): Scope {
   };
 }
 
+/** Builds a part of a graph and collects the parameters it asks for; their names begin with `prefix`. */
+export function collectParameters<T>(
+  prefix: string,
+  build: (scope: Scope) => T,
+): { readonly result: T; readonly parameters: readonly Parameter[] } {
+  const parameters: Parameter[] = [];
+  return { result: build(scopeInto(parameters, prefix)), parameters };
+}
+
 /** What every architecture is made for. */
 export interface ModelShape {
   /** Rows of a batch: units x views. */
@@ -72,8 +81,7 @@ export function modelOf(
   const image = input("image", [rows, channels, imageSize, imageSize]);
   const fixed = fixedPart(image);
   const features = input("features", fixed.shape);
-  const parameters: Parameter[] = [];
-  const logits = trainablePart(scopeInto(parameters, ""), features);
+  const { result: logits, parameters } = collectParameters("", (scope) => trainablePart(scope, features));
   return { name, image, fixed, features, logits, parameters };
 }
 
@@ -91,7 +99,10 @@ export function featureModel(
 }
 
 /** Fresh parameter values by name. */
-export const initialParameters = (model: Model, random: RandomSource): Record<string, Float32Array> =>
+export const initialParameters = (
+  model: Pick<Model, "parameters">,
+  random: RandomSource,
+): Record<string, Float32Array> =>
   Object.fromEntries(model.parameters.map((p) => [p.name, p.initialise(p.value.shape, random)]));
 
 /** Logits as a function of pixels: the two parts joined; with `values`, parameters become constants of the model. */
@@ -109,5 +120,5 @@ export function joinedLogits(model: Model, values?: Readonly<Record<string, Floa
   return substitute([model.logits], replacements)[0]!;
 }
 
-export const parameterCount = (model: Model): number =>
+export const parameterCount = (model: { readonly parameters: readonly Parameter[] }): number =>
   model.parameters.reduce((n, p) => n + p.value.shape.reduce((a, b) => a * b, 1), 0);

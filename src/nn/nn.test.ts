@@ -20,6 +20,7 @@ import {
   type Model,
   type Normalisation,
 } from "./index.ts";
+import { convolution } from "./layers.ts";
 
 const run = async (
   outputs: Record<string, Value>,
@@ -78,6 +79,26 @@ describe("architectures", () => {
       /100 is not a multiple of the patch 16/,
     );
   });
+});
+
+it("aStandardisedWeight_hasMean0AndDeviation1OverTheRootOfItsFan", async () => {
+  const parameters: Record<string, Float32Array> = {};
+  const scope = {
+    at: () => scope,
+    parameter: (name: string, shape: readonly number[]) => {
+      parameters[name] = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => 3 + Math.sin(7 * i));
+      return input(name, shape);
+    },
+  };
+  const y = convolution(scope, input("x", [1, 1, 5, 5]), 2, 3, { padding: 1, bias: false, standardised: true });
+  // A single bright pixel in the middle answers with the filter itself, turned round.
+  const x = Float32Array.from({ length: 25 }, (_, i) => Number(i === 12));
+  const out = await run({ y }, { x: { data: x, shape: [1, 1, 5, 5] }, weight: { data: parameters["weight"]!, shape: [2, 1, 3, 3] } }); // prettier-ignore
+  for (const filter of [out["y"]!.slice(0, 25), out["y"]!.slice(25)]) {
+    expect(filter.reduce((a, b) => a + b, 0)).toBeCloseTo(0, 5);
+    // Nine weights of variance 1/9, but for the 1e-5 under the root.
+    expect(filter.reduce((a, b) => a + b * b, 0)).toBeCloseTo(1, 3);
+  }
 });
 
 describe("texture", () => {

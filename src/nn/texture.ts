@@ -136,15 +136,18 @@ function textureMaps(image: Value, grid: number): { maps: Value; globals: Value;
   return { maps: concat([...maps, coarse], 1), globals: concat([spread, brightness], 1), levels };
 }
 
+/** The fixed texture features of images [rows, channels, n, n] over a grid, flat: [rows, features]. */
+export function fixedTexture(image: Value, grid: number): Value {
+  const { maps, globals } = textureMaps(image, grid);
+  return concat([reshape(maps, [image.shape[0]!, sizeOf(maps.shape.slice(1))]), globals], 1);
+}
+
 /** Linear model on fixed texture features over a 4 x 4 grid: the private default for small cohorts. */
 export function textureLinear(shape: ModelShape): Model {
   return modelOf(
     "texture",
     shape,
-    (image) => {
-      const { maps, globals } = textureMaps(image, 4);
-      return concat([reshape(maps, [shape.rows, sizeOf(maps.shape.slice(1))]), globals], 1);
-    },
+    (image) => fixedTexture(image, 4),
     (scope, x) => dense(scope.at("head"), x, shape.outputs, { weight: zeros }),
   );
 }

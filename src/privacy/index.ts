@@ -36,7 +36,7 @@ export {
 } from "./audit/one-run.ts";
 export { noiseOfCells, noisyCells } from "./cells.ts";
 export { type AuditPower, auditPower, canariesNeeded, type PowerOptions } from "./audit/power.ts";
-export { calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
+export { calibrateBatch, calibrateNoise, calibrateSteps, type PrivacyTarget } from "./calibration.ts";
 export {
   type AdaptiveClipping,
   type Clipping,

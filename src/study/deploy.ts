@@ -21,6 +21,12 @@ export async function exportModel({
   const graph = inferenceGraph(model, weights, { mirror });
   await writeAtomically(
     out,
-    encodeModel(graph, { metadata: { targets: targets.join(","), imageSize: String(imageSize) } }),
+    encodeModel(graph, {
+      metadata: {
+        targets: targets.join(","),
+        imageSize: String(imageSize),
+        ...(run.preparation === undefined ? {} : { preparation: run.preparation }),
+      },
+    }),
   );
 }

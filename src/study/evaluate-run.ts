@@ -4,9 +4,12 @@ import { LeadglassError } from "../errors.ts";
 import {
   defaultBands,
   evaluateTargets,
+  groupRows,
   parseGroups,
+  referenceEvaluation,
   type Bands,
   type GroupColumn,
+  type ReferenceEvaluation,
   type ScoreEvaluation,
 } from "../evaluation/index.ts";
 import type { Access, LedgerBody, LedgerEntry } from "../privacy/index.ts";
@@ -14,6 +17,7 @@ import { startEngine } from "../runtime/index.ts";
 import { appendToCohortLedger, ledgerForRun } from "./cohort-ledger.ts";
 import { openRows, predictImages, type Progress } from "./rows.ts";
 import { codeVersion, readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
+import { readVerdicts, type KnownVerdict } from "./shortcuts/record.ts";
 import { maskedLabels, type TrainReport } from "./train-run.ts";
 
 export interface Prediction {
@@ -62,6 +66,10 @@ export interface EvaluateReport {
   readonly groups: readonly (ScoreEvaluation["groups"][number] & { readonly target: string })[];
   /** Comparison of the groups, by target; null without groups. */
   readonly fairness: Readonly<Record<string, ScoreEvaluation["fairness"]>>;
+  /** What a shortcut audit of this cohort said, by target; null where none was made. */
+  readonly shortcuts: Readonly<Record<string, KnownVerdict | null>>;
+  /** The same done as the reference study did it; only where that was asked for. */
+  readonly reference?: ReferenceEvaluation;
   readonly privacy: {
     readonly epsilon: number;
     readonly delta: number;
@@ -111,6 +119,8 @@ export async function evaluateRun(options: {
   readonly groups: readonly string[];
   /** Leaves out the numbers of groups that a release must not show. */
   readonly release?: boolean;
+  /** Also as the reference study evaluates, see {@link referenceEvaluation}. */
+  readonly profile?: "reference";
   readonly seed?: number;
   readonly onProgress?: Progress;
   readonly onWarning?: (line: string) => void;
@@ -131,6 +141,26 @@ export async function evaluateRun(options: {
     ...{ bands, by, release: options.release ?? false },
     seed: options.seed ?? 1,
   });
+  const parts = groupRows(columns, images.length, bands, by);
+  const valuesOf = (column: string): (string | null)[] => {
+    const values = Array<string | null>(images.length).fill(null);
+    for (const part of parts) if (part.column === column) for (const row of part.rows) values[row] = part.value;
+    return values;
+  };
+  const reference =
+    options.profile === "reference"
+      ? referenceEvaluation({
+          targets: run.targets,
+          scores: probabilities,
+          labels: maskedLabels(targets, images),
+          // Their gaps know no smallest group, so a release has none.
+          groups: options.release
+            ? {}
+            : Object.fromEntries([...new Set(parts.map(({ column }) => column))].map((name) => [name, valuesOf(name)])),
+          seed: options.seed ?? 1,
+        })
+      : undefined;
+  const verdicts = await readVerdicts(await ledgerOf(options.run, prediction), cohort.fingerprint);
   const ledger = await enter(options, prediction);
   const trained = run.result.report as TrainReport;
   return {
@@ -148,6 +178,8 @@ export async function evaluateRun(options: {
       ),
       groups: Object.entries(evaluations).flatMap(([target, { groups }]) => groups.map((g) => ({ target, ...g }))),
       fairness: Object.fromEntries(Object.entries(evaluations).map(([target, { fairness }]) => [target, fairness])),
+      shortcuts: Object.fromEntries(run.targets.map((target) => [target, verdicts[target] ?? null])),
+      ...(reference ? { reference } : {}),
       privacy: trained.privacy && {
         epsilon: trained.privacy.epsilon,
         delta: trained.privacy.delta,
@@ -160,6 +192,12 @@ export async function evaluateRun(options: {
   };
 }
 
+/** The ledger of the cohort that is evaluated on: the run's own where it is the same. */
+const ledgerOf = async (dir: string, { run, cohort }: Pick<Prediction, "run" | "cohort">): Promise<string> =>
+  run.cohortFingerprint === cohort.fingerprint
+    ? resolve(dir, run.ledger.path)
+    : ledgerForRun(cohort.fingerprint, { out: dir });
+
 /** Enters an evaluation, once however often it is repeated. */
 async function enter(
   { run: dir, split, groups, onWarning }: Parameters<typeof evaluateRun>[0],
@@ -167,7 +205,7 @@ async function enter(
 ): Promise<EvaluateReport["ledger"]> {
   const { fingerprint: cohortFingerprint } = cohort;
   const own = run.cohortFingerprint === cohortFingerprint;
-  const path = own ? resolve(dir, run.ledger.path) : await ledgerForRun(cohortFingerprint, { out: dir });
+  const path = await ledgerOf(dir, { run, cohort });
   const isPublic = own && split === "val" && run.choices.validation === "public";
   const by = groups.length > 0 ? `, by ${groups.join(", ")}` : "";
   const body = {

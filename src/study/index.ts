@@ -5,6 +5,7 @@ export { compareEncodings, type CompareReport, type CompareRequest, type Compare
 export { encodeRun, type EncodeReport, type EncodeRequest } from "./encode-run.ts";
 export { exportModel } from "./deploy.ts";
 export { evaluateRun, predictRun, type EvaluateReport, type Prediction } from "./evaluate-run.ts";
+export { judgeRun, type JudgeReport, type JudgeRunRequest } from "./judge-run.ts";
 export {
   auditMembership,
   membershipAttacks,

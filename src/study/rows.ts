@@ -11,6 +11,9 @@ import type { RowRequest, TrainingData } from "../training/data.ts";
 /** Called now and then in long work: how much is done of how much. */
 export type Progress = (done: number, total: number) => void;
 
+/** Prepared pixels kept in memory: small beside what a large network needs for one step, whatever the size of a cohort. */
+const cacheBytes = 128 * 2 ** 20;
+
 export interface RowSource {
   readonly store: ImageStore;
   readonly channels: number;
@@ -18,8 +21,16 @@ export interface RowSource {
 }
 
 /** Pixels of a cohort in [0, 1], brought to a model's size; normalisation is the model's business. */
-export function openRows(cohort: Cohort, { channels, imageSize }: { channels: 1 | 3; imageSize: number }): RowSource {
-  return { store: openImages(cohort, { size: imageSize, channels, normalise: "none" }), channels, imageSize };
+export function openRows(
+  cohort: Cohort,
+  {
+    channels,
+    imageSize,
+    preparation = "plain",
+  }: { channels: 1 | 3; imageSize: number; preparation?: "plain" | "reference" },
+): RowSource {
+  const store = openImages(cohort, { size: imageSize, channels, normalise: "none", preparation, cacheBytes });
+  return { store, channels, imageSize };
 }
 
 /** Row-major mirror image of planes [channels, height, width]. */
@@ -29,7 +40,7 @@ function mirrorInto(pixels: Float32Array, width: number, out: Float32Array): voi
 }
 
 /** Pixels of the requested rows; variant 1 of two fixed variants is the mirror image, a random one is drawn from its seed. */
-async function loadPixels(
+export async function loadPixels(
   { store, channels, imageSize }: RowSource,
   requests: readonly RowRequest[],
   how: { readonly variants: 1 | 2 | "random"; readonly augmentation: Augmentation },
@@ -141,7 +152,8 @@ export async function prepareRows(options: {
   const common = { units, outputs, ...labels };
   const featureBytes =
     4 * sizeOf(split(1).fixed.shape) * units.flat().length * (variants === "random" ? Infinity : variants);
-  if (variants === "random" || featureBytes > mostFeatureBytes) {
+  const nothingFixed = split(1).fixed.kind === "input";
+  if (variants === "random" || nothingFixed || featureBytes > mostFeatureBytes) {
     const rowShape = [source.channels, source.imageSize, source.imageSize];
     await readAll(source, units.flat(), options.onProgress);
     const load: TrainingData["load"] = (requests, out) => loadPixels(source, requests, options, out);

@@ -38,6 +38,8 @@ export interface RunStart {
   readonly unit: "patient" | "image";
   /** True where the mean over an image and its mirror image is the answer. */
   readonly mirror: boolean;
+  /** How pixels are prepared, where not plainly. */
+  readonly preparation?: "reference";
   readonly choices: TrainingChoices;
   readonly settings: TrainingSettings;
 }
@@ -45,6 +47,8 @@ export interface RunStart {
 /** What a run folder says of itself. */
 export interface RunRecord extends RunStart {
   /** "finishing" is between a result that is written and its entry in the ledger. */
+  /** The cohort's folder, from the run's: for finding patients whom another cohort shares. */
+  readonly cohort?: string;
   readonly status: "training" | "finishing" | "complete";
   readonly ledger: RunLedger;
   /** Filled in when the training is done. */
@@ -82,6 +86,7 @@ export function recordDigest(run: RunStart): string {
     run;
   const start: RunStart = {
     ...{ version, cohortFingerprint, targets, architecture, imageSize, channels, unit, mirror, choices, settings },
+    ...(run.preparation === undefined ? {} : { preparation: run.preparation }),
   };
   return sha256Of(canonicalJson(start));
 }
@@ -110,6 +115,8 @@ export async function createRunFolder(
   dir: string,
   start: RunStart,
   options: {
+    /** The cohort's folder. */
+    readonly cohort: string;
     /** The cohort's ledger. */
     readonly ledger: string;
     /** The run's name and its first entries, given the ledger so far. */
@@ -127,7 +134,12 @@ export async function createRunFolder(
       name = opening.name;
       return opening.bodies;
     });
-    const run: RunRecord = { ...start, status: "training", ledger: placeOf(dir, options.ledger, name, entries) };
+    const run: RunRecord = {
+      ...start,
+      cohort: relative(resolve(dir), resolve(options.cohort)).replaceAll("\\", "/"),
+      status: "training",
+      ledger: placeOf(dir, options.ledger, name, entries),
+    };
     await writeRun(temporary, run);
     await writeWitness(temporary, entries);
     const { frozen } = options;

@@ -64,3 +64,41 @@ describe("sampling and clipping of a private training", () => {
     expect(() => choose(choices)).toThrow(withCode(code));
   });
 });
+
+describe("profile reference", () => {
+  const reference = (choices: TrainingChoices) => chooseSettings({ profile: "reference", ...choices }, size, false);
+
+  // The published code of Tayebi Arasteh et al. 2024: config.yaml, main_2D_DP.py and data_provider_UKA.py.
+  it("isAsTheStudyTrained_privately", () => {
+    const chosen = reference({ epsilon: 1 });
+    expect(chosen).toMatchObject({
+      architecture: "resnet9-reference",
+      imageSize: 512,
+      unit: "image",
+      channels: 3,
+      preparation: "reference",
+      mirror: false,
+      augmentation: {},
+      optimiser: { name: "nadam", learningRate: 2e-4 },
+      schedule: { kind: "constant" },
+      averaging: null,
+      epochs: 100,
+    });
+    expect(chosen.plan).toMatchObject({ clipping: { kind: "flat", norm: 1.5 }, delta: 1e-6 });
+    // Counting labels takes a part of epsilon 1.
+    expect(chosen.plan!.target!.epsilon).toBeLessThan(1);
+    // 578 / 128 is four whole batches, so each unit joins with probability 1 / 4; 144.5 units on average, in whole ones.
+    expect(chosen.plan!.sampling).toEqual({ kind: "poisson", probability: 145 / 578 });
+    expect(chosen.noise!.labelCounts).toBeGreaterThan(0);
+  });
+  it("withoutPrivacy_mirrorsHalfTheImages_inBatchesOf32", () => {
+    const chosen = reference({});
+    expect(chosen).toMatchObject({ batchSize: 32, variants: 2, plan: null, loss: { kind: "binary" } });
+    expect(chosen.loss).not.toHaveProperty("labelSmoothing");
+  });
+  it("givesWayToWhatIsChosen_andSaysWhatItsUnitMeans", () => {
+    const chosen = reference({ epsilon: 1, unit: "patient", imageSize: 256, clipNorm: 1 });
+    expect(chosen).toMatchObject({ unit: "patient", imageSize: 256, plan: { clipping: { norm: 1 } } });
+    expect(reference({ epsilon: 1 }).reasons.join()).toContain("k times this epsilon");
+  });
+});

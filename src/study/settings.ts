@@ -23,6 +23,8 @@ import type { Schedule } from "../training/schedules.ts";
 
 /** What a user may decide; everything else is chosen from the cohort's size and the budget. */
 export interface TrainingChoices {
+  /** "reference": what Tayebi Arasteh et al. 2024 did, where nothing else is chosen. */
+  readonly profile?: "reference";
   readonly model?: string;
   readonly epsilon?: number;
   readonly delta?: number;
@@ -39,8 +41,14 @@ export interface TrainingChoices {
   readonly optimizer?: string;
   readonly imageSize?: number;
   readonly views?: number;
+  /** Decay of the average of weights that is kept as the result; 0 keeps the last weights. */
+  readonly averaging?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
+  /** For generators: what adversarial networks minimise, and how many steps the discriminator takes to one. */
+  readonly loss?: string;
+  readonly discriminatorSteps?: number;
+  readonly instanceNoise?: number;
   /** Canaries of an audit, in words: whoever resumes must have the same. */
   readonly canaries?: string;
   /** Weigh positives by how many negatives there are to each; under privacy from counts with noise. */
@@ -65,6 +73,10 @@ export interface ChosenSettings {
   /** Each image and its mirror image as fixed variants, or fresh random views. */
   readonly variants: 1 | 2 | "random";
   readonly augmentation: Augmentation;
+  readonly channels: 1 | 3;
+  readonly preparation: "plain" | "reference";
+  /** Whether the answer is the mean over an image and its mirror image. */
+  readonly mirror: boolean;
   readonly plan: DpPlan | null;
   /** Noise of what else is released under the run's budget, relative to what one unit changes; null without a plan. */
   readonly noise: {
@@ -90,6 +102,8 @@ export interface ChosenSettings {
 
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
+const plainPixels = { channels: 1, preparation: "plain", mirror: true } as const;
+
 /** Architectures whose fixed part does the work, so that each image's features are computed once. */
 const featureModels = ["texture", "texture-cnn"];
 
@@ -99,9 +113,62 @@ const featureModels = ["texture", "texture-cnn"];
  */
 export function chooseSettings(choices: TrainingChoices, size: CohortSize, insecureSeed: boolean): ChosenSettings {
   checkChoices(choices);
+  if (choices.profile === "reference") return chooseReference(choices, size, insecureSeed);
   return choices.epsilon === undefined
     ? chooseOpen(choices, size)
     : choosePrivate(choices, size, choices.epsilon, insecureSeed);
+}
+
+/** Whose privacy a training is about; without privacy, what a batch is made of. */
+export const unitOf = ({ unit, epsilon, profile }: TrainingChoices): "patient" | "image" =>
+  unit ?? (epsilon === undefined || profile === "reference" ? "image" : "patient");
+
+/** The settings of the reference study's published code, for whatever is not chosen. */
+function chooseReference(choices: TrainingChoices, size: CohortSize, insecureSeed: boolean): ChosenSettings {
+  const { units } = size;
+  const isPrivate = choices.epsilon !== undefined;
+  // A loader of batches of 128, and each unit drawn with one over the number of such batches; or shuffled batches of 32.
+  const batch = Math.min(choices.batch ?? (isPrivate ? 128 : 32), units);
+  const expected = isPrivate ? Math.round(units / Math.max(1, Math.floor(units / batch))) : batch;
+  const given: TrainingChoices = {
+    ...choices,
+    model: choices.model ?? "resnet9-reference",
+    unit: unitOf(choices),
+    ...(isPrivate ? { delta: choices.delta ?? 1e-6, clipNorm: choices.clipNorm ?? 1.5 } : {}),
+    batch: expected,
+    epochs: choices.epochs ?? 100,
+    learningRate: choices.learningRate ?? 2e-4,
+    optimizer: choices.optimizer ?? "nadam",
+    imageSize: choices.imageSize ?? 512,
+    views: choices.views ?? 1,
+    positiveWeights: choices.positiveWeights ?? true,
+  };
+  const chosen = isPrivate ? choosePrivate(given, size, choices.epsilon, insecureSeed) : chooseOpen(given, size);
+  return {
+    ...chosen,
+    // Neither their private training nor ours changes images at random under this profile; the other one mirrors half.
+    ...(isPrivate
+      ? { variants: 1 as const, augmentation: {} }
+      : { variants: 2 as const, augmentation: { flipHorizontal: true } }),
+    channels: 3,
+    preparation: "reference",
+    mirror: false,
+    loss: { kind: "binary" },
+    schedule: { kind: "constant", warmupFraction: 0 },
+    averaging: averagingOf(choices, null),
+    shrinkage: 1,
+    reasons: [
+      "profile reference: as Tayebi Arasteh et al. 2024 trained, and not as we advise",
+      ...chosen.reasons,
+      ...(isPrivate
+        ? [
+            `the unit is the ${given.unit}` +
+              (given.unit === "image" ? ", as theirs: a patient with k images has about k times this epsilon" : ""),
+            "positive weights come from noisy counts within the budget, where theirs came from exact ones outside it",
+          ]
+        : []),
+    ],
+  };
 }
 
 function checkChoices({
@@ -147,6 +214,12 @@ function checkChoices({
   }))
     if (value !== undefined && !Number.isInteger(value))
       throw new LeadglassError("LG-USAGE-001", `--${name}: a whole number was expected, ${value} was given`);
+  if (choices.averaging !== undefined && !(choices.averaging >= 0 && choices.averaging < 1))
+    throw new LeadglassError(
+      "LG-USAGE-001",
+      `--averaging: a number from 0 to below 1 was expected, ${choices.averaging} was given`,
+      { hint: "0.99 averages over about the last hundred steps; 0 keeps the last weights." },
+    );
   if (delta !== undefined && delta >= 1)
     throw new LeadglassError("LG-USAGE-001", `--delta: a number below 1 was expected, ${delta} was given`, {
       hint: "Choose delta well below one over the number of patients.",
@@ -181,6 +254,9 @@ const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
   });
 };
 
+const averagingOf = ({ averaging }: TrainingChoices, otherwise: number | null): number | null =>
+  averaging === undefined ? otherwise : averaging === 0 ? null : averaging;
+
 function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
   const architecture = choices.model ?? "texture-cnn";
   const fixed = featureModels.includes(architecture);
@@ -204,6 +280,7 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
     augmentation: fixed
       ? { flipHorizontal: true }
       : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
+    ...plainPixels,
     plan: null,
     noise: null,
     batchSize,
@@ -214,7 +291,7 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
       choices.learningRate ?? (optimizer === preset.optimizer ? preset.rate : optimizer === "sgd" ? 0.05 : 1e-3),
     ),
     schedule: { kind: "cosine", warmupFraction: 0.05 },
-    averaging: 0.99,
+    averaging: averagingOf(choices, 0.99),
     shrinkage: 1,
     reasons: [
       `${architecture}: ${architectureNamed(architecture).about}`,
@@ -233,7 +310,7 @@ function choosePrivate(
   insecureSeed: boolean,
 ): ChosenSettings {
   const architecture = choices.model ?? "texture";
-  const unit = choices.unit ?? "patient";
+  const unit = unitOf(choices);
   const { units } = size;
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
@@ -296,6 +373,7 @@ function choosePrivate(
     views: choices.views ?? (linear ? 8 : 2),
     variants: fixed ? 2 : "random",
     augmentation: { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
+    ...plainPixels,
     plan,
     noise: { labelCounts, validation: noiseOfCells(target, relation) },
     batchSize: batch,
@@ -303,7 +381,7 @@ function choosePrivate(
     loss: { kind: "binary" },
     optimiser: optimiserOf(optimizer, choices.learningRate ?? rate),
     schedule: { kind: linear ? "constant" : "cosine", warmupFraction: 0 },
-    averaging: linear ? null : 0.99,
+    averaging: averagingOf(choices, linear ? null : 0.99),
     shrinkage: linear ? 1 / 3 : 1,
     reasons,
   };
@@ -374,4 +452,4 @@ const clippingText: Readonly<Record<Exclude<Clipping["kind"], "flat">, string>> 
 };
 
 /** A power of ten at most a tenth of one over the number of units. */
-const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));
+export const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));

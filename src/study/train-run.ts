@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { openCohort, requireBothClasses, type Cohort, type Target } from "../cohort/index.ts";
+import { openCohort, requireBothClasses, type Cohort, type SyntheticOrigin, type Target } from "../cohort/index.ts";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evaluation/index.ts";
 import { sizeOf } from "../graph/index.ts";
@@ -27,6 +27,7 @@ import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
 import { historyOf } from "./history.ts";
 import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
+import { refuseSharedPatients } from "./shared-patients.ts";
 import { freezeParameters, frozenNames } from "./freeze.ts";
 import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
@@ -48,7 +49,8 @@ import {
   type RunResult,
   type RunStart,
 } from "./run-folder.ts";
-import { chooseSettings, type ChosenSettings, type TrainingChoices } from "./settings.ts";
+import { generatorsBehind, originEntry } from "./synthetic-origin.ts";
+import { chooseSettings, unitOf, type ChosenSettings, type TrainingChoices } from "./settings.ts";
 
 export interface TrainRequest {
   readonly cohort: string;
@@ -60,6 +62,8 @@ export interface TrainRequest {
   readonly resume?: boolean;
   /** Start from the weights of another run, as far as names and shapes agree. */
   readonly initFrom?: string;
+  /** The cohort that those weights were learnt on, where it is no longer where it was. */
+  readonly initCohort?: string;
   /** The folder of ledgers; by default LEADGLASS_LEDGERS, or a folder beside the run. */
   readonly ledger?: string;
   readonly device?: Device;
@@ -110,6 +114,8 @@ export interface TrainReport {
     /** What everything accounted on the cohort so far comes to, this run with it. */
     readonly cumulative: { readonly epsilon: number; readonly delta: number };
   } | null;
+  /** Which generator drew the training images, and what it has cost its patients; null for images of patients. */
+  readonly synthetic: SyntheticOrigin | null;
   /** Parts of this report that no noise covers: for the owner of the data, and not to be passed on. */
   readonly ownerOnly: readonly (keyof TrainReport)[];
   /** Mean over targets of the AUROC on the validation split, and each target's; null without a validation split. */
@@ -160,7 +166,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   if (!previous) await refuseForgottenRuns(request.out, ledger, history);
   const choices = previous ? asked : withBudgetDelta(asked, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
   const insecureSeed = previous ? seedIsPublic(previous.settings) : request.seed !== undefined;
-  const unit = choices.unit ?? (choices.epsilon === undefined ? "image" : "patient");
+  const unit = unitOf(choices);
   const units =
     unit === "patient" ? cohort.patientsOf("train").map((p) => p.images) : cohort.imagesOf("train").map((i) => [i]);
   const labelled = units
@@ -178,21 +184,22 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const settings =
     previous?.settings ??
     withPositiveWeights(settingsOf(chosen, seed, request.seed !== undefined), chosen, {
-      asked: choices.positiveWeights === true,
+      asked: choices.positiveWeights ?? choices.profile === "reference",
       targets,
       units: labelled,
     });
   chosen.reasons.forEach((reason) => request.onNote?.(reason));
   cohort.warnings.forEach((w) => request.onNote?.(`${w.place}: ${w.message}. ${w.remedy}`));
 
-  const channels = 1;
+  const { channels, preparation } = chosen;
   const early = { chosen, cohort, validation: splits.validation, request };
   // The budget is looked at before the work of reading images; what counts is the look at the reservation.
   if (!previous)
     await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early)]);
 
+  if (!previous && request.initFrom !== undefined) await refuseSharedPatients(request.initFrom, cohort, request);
   await using engine = await startEngine({ device: request.device });
-  const source = openRows(cohort, { channels, imageSize: chosen.imageSize });
+  const source = openRows(cohort, { channels, imageSize: chosen.imageSize, preparation });
   using _store = source.store;
   const rows = await prepareRows({
     engine,
@@ -213,7 +220,8 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     imageSize: chosen.imageSize,
     channels,
     unit,
-    mirror: chosen.augmentation.flipHorizontal === true,
+    mirror: chosen.mirror,
+    ...(preparation === "reference" ? { preparation } : {}),
     choices: asked,
     settings,
   };
@@ -225,6 +233,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const run =
     previous ??
     (await createRunFolder(request.out, start, {
+      cohort: request.cohort,
       ledger,
       open: (entries) => opening(entries, { start, chosen, cohort, validation: splits.validation, request }),
       ...(frozen ? { frozen } : {}),
@@ -306,6 +315,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       accountant: plan.accountant,
       insecureSeed: plan.insecureSeed,
     },
+    synthetic: cohort.synthetic,
     ownerOnly: plan ? ownerOnly.filter((name) => name !== "validation" || validation?.private === true) : [],
     validation: validation && {
       private: validation.private,
@@ -355,10 +365,10 @@ function resultOf(report: TrainReport, thresholds: readonly number[]): RunResult
 const reportOf = ({ report, ownerOnly: own }: RunResult): TrainReport => ({ ...(report as TrainReport), ...own });
 
 /** When something happened; a run that is to be repeated exactly has no clock. */
-const timeOf = ({ settings }: Pick<RunStart, "settings">): string | undefined =>
+export const timeOf = ({ settings }: Pick<RunStart, "settings">): string | undefined =>
   settings.reproducible ? undefined : new Date().toISOString();
 
-const anchorOf = ({ ledger: { index, hash } }: RunRecord) => ({ index, hash });
+export const anchorOf = ({ ledger: { index, hash } }: RunRecord) => ({ index, hash });
 
 const shapesOf = (model: Model): Record<string, readonly number[]> =>
   Object.fromEntries(model.parameters.map((p) => [p.name, p.value.shape]));
@@ -393,21 +403,21 @@ function checkSplits(cohort: Cohort, targets: readonly Target[]): { validation: 
   return { validation };
 }
 
-const seedIsPublic = (settings: TrainingSettings): boolean =>
+export const seedIsPublic = (settings: TrainingSettings): boolean =>
   settings.batches.kind === "private" ? settings.batches.plan.insecureSeed : settings.reproducible;
 
 /** Under a budget, delta is the budget's unless another is given: epsilons at different deltas cannot be compared. */
-function withBudgetDelta(
+export function withBudgetDelta(
   choices: TrainingChoices,
   budget: { readonly delta: number; readonly unit: string } | null | undefined,
 ): TrainingChoices {
-  const { epsilon, delta, unit = "patient" } = choices;
-  if (epsilon === undefined || delta !== undefined || budget?.unit !== unit) return choices;
+  const { epsilon, delta } = choices;
+  if (epsilon === undefined || delta !== undefined || budget?.unit !== unitOf(choices)) return choices;
   return { ...choices, delta: budget.delta };
 }
 
 /** Coins that protect, unless the run is openly marked as one to be repeated. */
-const sourceFor = (plan: DpPlan, seed: string, purpose: string): RandomSource =>
+export const sourceFor = (plan: DpPlan, seed: string, purpose: string): RandomSource =>
   plan.insecureSeed ? seededRandom(seed, purpose) : secureRandom();
 
 /** The loss with a weight for positives: how many negatives there are to each, a unit counting once; within 50 times. */
@@ -495,6 +505,9 @@ async function opening(
   const own: LedgerBody[] = [
     { kind: "cohort-opened", cohortFingerprint, run: name, record: recordDigest(start) },
     ...(history ? [{ kind: "started-from", cohortFingerprint, run: name, from: history.from } as const] : []),
+    ...(request.initFrom
+      ? await generatorsBehind(request.initFrom, cohortFingerprint, { run: name, ledger: entries })
+      : []),
     ...accesses(settings, name, how),
   ];
   return {
@@ -504,7 +517,7 @@ async function opening(
 }
 
 /** The budget that cohort.yaml begins with, where the ledger has none yet. */
-const firstBudget = (entries: readonly LedgerEntry[], { fingerprint, budget }: Cohort): LedgerBody[] =>
+export const firstBudget = (entries: readonly LedgerEntry[], { fingerprint, budget }: Cohort): LedgerBody[] =>
   budget === null || budgetOf(entries, fingerprint) !== undefined
     ? []
     : [{ kind: "budget", cohortFingerprint: fingerprint, ...budget, details: { from: "cohort.yaml" }, codeVersion }];
@@ -519,6 +532,9 @@ function accesses(
   const common = { cohortFingerprint, run };
   const train = { ...common, splits: ["train"] };
   const val = { ...common, splits: ["val"] };
+  const origin = cohort.synthetic ? [originEntry(cohort.synthetic, cohortFingerprint, run)] : [];
+  // Images of nobody: what their generator has cost is all there is to say.
+  if (cohort.synthetic && settings.batches.kind !== "private") return origin;
   if (settings.batches.kind !== "private") {
     const what = "training without privacy on the train split";
     const use = "the validation split chose the decision threshold and its AUROC is reported";
@@ -531,7 +547,7 @@ function accesses(
   const { unit, relation, delta } = plan;
   const noise = chosen.noise!;
   const targets = request.targets.length;
-  const bodies: LedgerBody[] = [];
+  const bodies: LedgerBody[] = [...origin];
   if (noise.labelCounts !== null)
     bodies.push({
       kind: "noisy-count",
@@ -588,7 +604,7 @@ async function histogramNoise({ ledger }: RunRecord, dir: string): Promise<numbe
 }
 
 /** The checkpoint to resume from; none where the run was stopped before its first. The run's record is verified by now. */
-async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | undefined> {
+export async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | undefined> {
   const path = join(dir, runFiles.checkpoint);
   const refuse = (message: string, cause?: unknown): LeadglassError =>
     new LeadglassError("LG-PRIVACY-005", `${path}: ${message}`, {
@@ -614,7 +630,7 @@ async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | u
 /** Weights of another run for the parameters that have its names and sizes. */
 async function initialFrom(
   dir: string,
-  model: Parameters<typeof initialParameters>[0],
+  model: Model,
   onNote?: (line: string) => void,
 ): Promise<Record<string, Float32Array>> {
   await readFinishedRun(dir);

@@ -1,7 +1,7 @@
 import { LeadglassError } from "../errors.ts";
 import { seededRandom, secureRandom, type RandomSource } from "../math/random.ts";
 import { sizeOf } from "../graph/index.ts";
-import { initialParameters, type Model } from "../nn/model.ts";
+import { initialParameters, type Model, type Parameter } from "../nn/model.ts";
 import {
   gaussianNoise,
   nextNorm,
@@ -232,7 +232,13 @@ function followNorm(plan: DpPlan, seed: string, step: number, norm: number, with
 }
 
 /** The noise of one step, as the update takes it; `norm` is the clipping norm in force. */
-export function drawNoise(plan: DpPlan, seed: string, step: number, model: Model, norm = plan.clipping.norm): Feeds {
+export function drawNoise(
+  plan: DpPlan,
+  seed: string,
+  step: number,
+  model: { readonly parameters: readonly Parameter[] },
+  norm = plan.clipping.norm,
+): Feeds {
   using random = privateRandom(plan, seed, "noise", step);
   const sizes = Object.fromEntries(model.parameters.map((p) => [p.name, sizeOf(p.value.shape)]));
   const noise = gaussianNoise(plan, sizes, random, { norm });

@@ -28,6 +28,8 @@ export interface UpdateOptions {
   readonly noise: boolean;
   /** Keeps an exponential moving average of every parameter. */
   readonly averaging: boolean;
+  /** Adds a gradient that comes from no patient, after noise and division: it is public, so it needs no noise. */
+  readonly exact?: boolean;
   /** Also gives out the sum of one parameter, with its noise, as `observed`: what an attacker sees who sees every step. */
   readonly observed?: string;
 }
@@ -45,15 +47,15 @@ const scalarName = (key: string): string => `scalar/${key}`;
  * their exact sum, and the set of numbers it can take does not depend on the data (see noiseScale).
  *
  * Inputs, shaped as their parameter: every parameter by name, `sum/<name>`, `noise/<name>` (as
- * gaussianNoise draws it, on its grid; only with `noise`), `state/<kind>/<name>`, `average/<name>` (only with `averaging`); and
- * scalars, as {@link updateScalars} gives them.
+ * gaussianNoise draws it, on its grid; only with `noise`), `state/<kind>/<name>`, `average/<name>` (only with `averaging`), `exact/<name>` (only with
+ * `exact`); and scalars, as {@link updateScalars} gives them.
  * Outputs: `next/` and the name, for parameters, state and averages.
  * Throws LG-TRAIN-003 for impossible settings.
  */
 export function updateGraph(
   parameters: readonly UpdatedParameter[],
   optimiser: OptimiserSettings,
-  { noise, averaging, observed }: UpdateOptions,
+  { noise, averaging, exact = false, observed }: UpdateOptions,
 ): Graph {
   const settings = completeSettings(optimiser);
   const rule = optimisers[settings.name];
@@ -78,7 +80,8 @@ export function updateGraph(
     const total = like("sum");
     const noisy = noise ? add(mul(round(mul(total, perGrid)), grid), like("noise")) : total;
     if (name === observed) outputs["observed"] = noisy;
-    const gradient = mul(noisy, divisor);
+    const divided = mul(noisy, divisor);
+    const gradient = exact ? add(divided, like("exact")) : divided;
     const state = Object.fromEntries(rule.state(settings).map((kind) => [kind, like(`state/${kind}`)]));
     const decaying: Record<string, Value> = decay && decays(settings, parameter.shape.length) ? { decay } : {};
     const updated = rule.update({ parameter, gradient, state, scalars: { ...others, ...decaying } }, settings);

@@ -56,16 +56,18 @@ export function convTransposeWindow(node: Node): {
  */
 export function columns(x: Value, window: Window, out: Shape): Value {
   const rank = window.kernel.length;
-  const lead = x.shape.length - rank;
+  // The axis of taps is there before anything is cut, so that no slice has to be reshaped.
+  const lead = x.shape.length - rank + 1;
   const { kernel, strides, dilations, pads } = window;
   const axes = range(rank).map((i) => i + lead);
   // How far each phase plane must reach on each axis.
   const reach = range(rank).map((i) => out[i]! + Math.floor(((kernel[i]! - 1) * dilations[i]!) / strides[i]!));
-  const padded = pad(x, [
+  const apart = reshape(x, [...x.shape.slice(0, 2), 1, ...x.shape.slice(2)]);
+  const padded = pad(apart, [
     ...Array<number>(lead).fill(0),
     ...pads.slice(0, rank),
     ...Array<number>(lead).fill(0),
-    ...range(rank).map((i) => Math.max(reach[i]! * strides[i]! - x.shape[lead + i]! - pads[i]!, pads[i + rank]!)),
+    ...range(rank).map((i) => Math.max(reach[i]! * strides[i]! - apart.shape[lead + i]! - pads[i]!, pads[i + rank]!)),
   ]);
   const planes = new Map<string, Value>();
   const plane = (phase: number[]): Value => {
@@ -94,8 +96,7 @@ export function columns(x: Value, window: Window, out: Shape): Value {
     const start = at.map((a, i) => Math.floor(a / strides[i]!));
     const end = start.map((s, i) => s + out[i]!);
     const whole = axes.every((axis, i) => start[i] === 0 && end[i] === source.shape[axis]);
-    const met = whole ? source : slice(source, start, end, axes);
-    return reshape(met, [...met.shape.slice(0, 2), 1, ...met.shape.slice(2)]);
+    return whole ? source : slice(source, start, end, axes);
   });
   return concat(slices, 2);
 }

@@ -342,6 +342,19 @@ const combined: UnitModel[] = [
     },
     { w1: "instantiated", scale: "instantiated", bias: "instantiated", w2: "instantiated", b2: "instantiated", w3: "instantiated", head: "either", headBias: "instantiated" }, // prettier-ignore
   ),
+  ofImages(
+    "convolution with a standardised weight",
+    [2, 5, 5],
+    { w: [3, 2, 3, 3], head: [3, 2] },
+    ({ x, w, head }) => {
+      const flat = reshape(w!, [3, 18]);
+      const centred = sub(flat, reduceMean(flat, [1], true));
+      const spread = sqrt(add(reduceMean(mul(centred, centred), [1], true), scalar(1e-3)));
+      const y = relu(conv(x!, reshape(div(centred, spread), [3, 2, 3, 3])));
+      return matMul(reduceMean(y, [2, 3]), head!);
+    },
+    { w: "instantiated", head: "either" },
+  ),
   {
     name: "image and text together",
     data: {

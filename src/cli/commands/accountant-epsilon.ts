@@ -1,4 +1,4 @@
-import { accountantNamed, calibrateNoise, type Relation } from "../../privacy/index.ts";
+import { accountantNamed, calibrateBatch, calibrateNoise, calibrateSteps, type Relation } from "../../privacy/index.ts";
 import { command } from "../command.ts";
 import type { Options } from "../options.ts";
 import { significant, significantUp } from "../output.ts";
@@ -85,6 +85,80 @@ export const accountantNoise = command({
     return {
       json: { noiseMultiplier, epsilon, delta, accountant, relation: relations[relation] },
       text: `noise multiplier ${significantUp(noiseMultiplier)} for epsilon ${significant(epsilon)} at delta ${significant(delta)}`,
+    };
+  },
+});
+
+const target = {
+  kind: "number",
+  value: "E",
+  about: "what the steps may cost together",
+  above: 0,
+  required: true,
+} as const;
+const noise = {
+  kind: "number",
+  value: "S",
+  about: "standard deviation of the noise, divided by the most one unit adds",
+  above: 0,
+  required: true,
+} as const;
+
+export const accountantSteps = command({
+  name: "accountant steps",
+  about: "The most steps that stay within an epsilon with a given noise.",
+  options: {
+    epsilon: target,
+    delta: common.delta,
+    "sampling-probability": common["sampling-probability"],
+    "noise-multiplier": noise,
+    accountant: common.accountant,
+    relation: common.relation,
+  },
+  examples: ["leadglass accountant steps --epsilon 3 --delta 1e-5 --sampling-probability 0.01 --noise-multiplier 1"],
+  run(options) {
+    const { epsilon, delta, accountant, relation } = options;
+    const steps = calibrateSteps({
+      target: { epsilon, delta },
+      samplingProbability: options["sampling-probability"],
+      noiseMultiplier: options["noise-multiplier"],
+      relation: relations[relation],
+      accountant: accountantNamed(accountant),
+    });
+    return {
+      json: { steps, epsilon, delta, accountant, relation: relations[relation] },
+      text: `${steps} steps for epsilon ${significant(epsilon)} at delta ${significant(delta)}`,
+    };
+  },
+});
+
+export const accountantBatch = command({
+  name: "accountant batch",
+  about: "The largest expected batch with which steps stay within an epsilon with a given noise.",
+  options: {
+    epsilon: target,
+    delta: common.delta,
+    units: { kind: "whole", value: "N", about: "how many patients (or images) there are", atLeast: 1, required: true },
+    "noise-multiplier": noise,
+    steps: common.steps,
+    accountant: common.accountant,
+    relation: common.relation,
+  },
+  examples: ["leadglass accountant batch --epsilon 3 --delta 1e-5 --units 50000 --noise-multiplier 1 --steps 1000"],
+  run(options) {
+    const { epsilon, delta, units, steps, accountant, relation } = options;
+    const batch = calibrateBatch({
+      target: { epsilon, delta },
+      units,
+      noiseMultiplier: options["noise-multiplier"],
+      steps,
+      relation: relations[relation],
+      accountant: accountantNamed(accountant),
+    });
+    const samplingProbability = batch / units;
+    return {
+      json: { batch, samplingProbability, epsilon, delta, accountant, relation: relations[relation] },
+      text: `${batch} of ${units} units a step on average (sampling probability ${significant(samplingProbability)}) for epsilon ${significant(epsilon)} at delta ${significant(delta)}`,
     };
   },
 });

@@ -12,6 +12,14 @@ export const accountant = group({
       about: "the noise that meets an epsilon",
       load: () => import("./accountant-epsilon.ts").then((m) => m.accountantNoise),
     },
+    steps: {
+      about: "the most steps within an epsilon",
+      load: () => import("./accountant-epsilon.ts").then((m) => m.accountantSteps),
+    },
+    batch: {
+      about: "the largest batch within an epsilon",
+      load: () => import("./accountant-epsilon.ts").then((m) => m.accountantBatch),
+    },
     meaning: {
       about: "what a guarantee means in an attacker's terms",
       load: () => import("./accountant-meaning.ts").then((m) => m.accountantMeaning),

@@ -1,6 +1,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { LeadglassError } from "../../errors.ts";
+import { openCohort } from "../../cohort/index.ts";
+import { ledgerOfCohort } from "../../study/cohort-ledger.ts";
+import { keepVerdict } from "../../study/shortcuts/record.ts";
 import { occlusionPicture } from "../../study/shortcuts/picture.ts";
 import { auditShortcuts, type ShortcutReport } from "../../study/shortcuts/audit.ts";
 import type { Region } from "../../study/shortcuts/region.ts";
@@ -21,6 +24,12 @@ export const cohortShortcuts = command({
       about: "where the disease is expected, as shares of the image; otherwise the middle, 0.15,0.15,0.7,0.7",
     },
     run: { kind: "text", value: "RUN", about: "also audit this run, with an occlusion map" },
+    ledger: {
+      kind: "text",
+      value: "DIR",
+      about:
+        "the folder of ledgers, where the verdict is kept to stand beside every later AUROC; found as train finds it",
+    },
     out: { kind: "text", value: "DIR", about: "write the report as JSON, and the occlusion map as a picture" },
   },
   notes: "Reads labels of every split and accounts nothing: for the data owner only.",
@@ -28,7 +37,7 @@ export const cohortShortcuts = command({
     "leadglass cohort shortcuts chest --target pneumonia",
     "leadglass cohort shortcuts chest --target pneumonia --region 0.1,0.15,0.8,0.6 --run runs/private --out audit",
   ],
-  async run({ target, region, run, out }, terminal, [dir]) {
+  async run({ target, region, run, ledger, out }, terminal, [dir]) {
     using bars = new DisposableStack();
     let [stage, bar] = ["", undefined as Progress | undefined];
     const report = await auditShortcuts({
@@ -45,6 +54,12 @@ export const cohortShortcuts = command({
       },
     });
     bar?.[Symbol.dispose]();
+    const { fingerprint } = await openCohort(dir!);
+    const place = await ledgerOfCohort(fingerprint, { from: ".", ...(ledger === undefined ? {} : { ledger }) });
+    await keepVerdict(place, fingerprint, report).catch((error: NodeJS.ErrnoException) => {
+      if (!["EACCES", "EPERM", "EROFS"].includes(error.code ?? "")) throw error;
+      terminal.warn(`${place}: the verdict cannot be kept there (${error.code}).`);
+    });
     if (out !== undefined) {
       await mkdir(out, { recursive: true });
       await writeFile(join(out, "shortcuts.json"), `${JSON.stringify(report, null, 2)}\n`);

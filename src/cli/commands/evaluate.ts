@@ -1,6 +1,7 @@
 import { LeadglassError } from "../../errors.ts";
 import { evaluateRun, type EvaluateReport } from "../../study/evaluate-run.ts";
 import type { ReleaseEvaluateReport } from "../../study/release-run.ts";
+import { verdictLine } from "../../study/shortcuts/record.ts";
 import { command } from "../command.ts";
 import { count, interval, significant, significantUp, styled, table } from "../output.ts";
 
@@ -22,6 +23,11 @@ export const evaluate = command({
       value: "COLUMN",
       about: "also by a column, in bands (age:18,40,60,75), or by several at once (sex+age:60)",
     },
+    profile: {
+      kind: "text",
+      about: "also as the reference study (Tayebi Arasteh et al. 2024) evaluates, to compare with its tables",
+      oneOf: ["reference"],
+    },
     release: { kind: "flag", about: "leave out the numbers of groups that are too small to be published" },
   },
   examples: [
@@ -29,7 +35,7 @@ export const evaluate = command({
     "leadglass evaluate --run runs/union --encodings north --encodings river",
     "leadglass evaluate --run runs/private --cohort masses --group sex --group age:18,40,60,75 --json",
   ],
-  async run({ run, cohort, encodings, split, group, release }, terminal) {
+  async run({ run, cohort, encodings, split, group, profile, release }, terminal) {
     using progress = terminal.progress("predicting", "images");
     if (encodings.length > 0) {
       const { evaluateReleases } = await import("../../study/release-run.ts");
@@ -47,6 +53,7 @@ export const evaluate = command({
       split,
       groups: group,
       release,
+      ...(profile === undefined ? {} : { profile }),
       onProgress: progress.update,
       onWarning: terminal.warn,
     });
@@ -111,7 +118,38 @@ function gapLines({ columns }: NonNullable<EvaluateReport["fairness"][string]>):
   return rows.length === 0 ? [] : [table([heading, ...rows])];
 }
 
-function textOf({ split, n, patients, metrics, groups, fairness, privacy, ledger }: EvaluateReport): string {
+/** Mean (SD) of the reference study's way, and its accuracy gaps. */
+function referenceLines({ caution, targets, average, resamples }: NonNullable<EvaluateReport["reference"]>): string[] {
+  const names = ["auroc", "accuracy", "sensitivity", "specificity", "f1"] as const;
+  const rows = [...Object.entries(targets), ["average", average] as const].map(([name, own]) => [
+    name,
+    ...names.map((metric) => `${own[metric].mean.toFixed(3)} (${own[metric].standardDeviation.toFixed(3)})`),
+  ]);
+  const gaps = Object.entries(targets).flatMap(([target, own]) =>
+    Object.entries(own.gaps).flatMap(([column, list]) =>
+      list.map(({ value, n, accuracyGap }) => [target, column, value, count(n), accuracyGap.toFixed(1)]),
+    ),
+  );
+  return [
+    `REFERENCE PROFILE: ${caution}.`,
+    table([["", ...names.map((name) => `${name}, mean (SD)`)], ...rows]),
+    ...(gaps.length > 0 ? [table([["accuracy gap", "", "", "images", "points"], ...gaps])] : []),
+    `${count(resamples)} resamples of images`,
+  ];
+}
+
+function textOf({
+  split,
+  n,
+  patients,
+  metrics,
+  groups,
+  fairness,
+  shortcuts,
+  reference,
+  privacy,
+  ledger,
+}: EvaluateReport): string {
   const heading = (text: string) => styled("bold", text, process.stdout);
   const sections = Object.entries(metrics).map(([target, overall]) => {
     const own = groups.filter((group) => group.target === target);
@@ -122,6 +160,7 @@ function textOf({ split, n, patients, metrics, groups, fairness, privacy, ledger
         ...metricCells(overall).map((cell, i) => [metricNames[i]!, cell]),
         ["threshold", overall.threshold.toFixed(3)],
       ]),
+      verdictLine(shortcuts[target] ?? undefined),
     ];
     if (own.length > 0)
       parts.push(
@@ -157,6 +196,7 @@ function textOf({ split, n, patients, metrics, groups, fairness, privacy, ledger
   const entered = ledger === null ? "; no ledger could be written" : `; entry ${ledger.index} of ${ledger.path}`;
   return [
     ...sections,
+    ...(reference ? [referenceLines(reference).join("\n")] : []),
     `${count(n)} images of ${count(patients)} patients; ${guarantee}`,
     ...(ledger?.access === "public" ? [] : [measured + entered]),
   ].join("\n\n");

@@ -1,7 +1,8 @@
 import { readSweepFile } from "../../study/sweep/file.ts";
 import { armName, runSweep, type SweepReport } from "../../study/sweep/run.ts";
+import { verdictLine } from "../../study/shortcuts/record.ts";
 import { command } from "../command.ts";
-import { count, duration, table } from "../output.ts";
+import { count, duration, interval, table } from "../output.ts";
 import type { Progress } from "../progress.ts";
 
 const example = [
@@ -80,7 +81,7 @@ function overSeeds(values: readonly (number | null)[]): string {
   return known.length === 1 ? mean : `${mean} (${Math.min(...known).toFixed(3)} to ${Math.max(...known).toFixed(3)})`;
 }
 
-function textOf({ rows, failed, results, seconds }: SweepReport): string {
+function textOf({ rows, failed, results, seconds, costs, charts, shortcuts }: SweepReport): string {
   const everybody = rows.filter(({ groupColumn }) => groupColumn === null);
   const arms = [...new Set(everybody.map(({ arm }) => arm))];
   const targets = [...new Set(everybody.map(({ target }) => target))];
@@ -88,6 +89,7 @@ function textOf({ rows, failed, results, seconds }: SweepReport): string {
   return [
     ...targets.flatMap((target) => [
       target,
+      verdictLine(shortcuts[target]),
       table([
         ["epsilon", ...shown],
         ...arms.map((arm) => [
@@ -101,7 +103,22 @@ function textOf({ rows, failed, results, seconds }: SweepReport): string {
       ]),
       "",
     ]),
+    ...(costs.length > 0
+      ? [
+          table([
+            ["what privacy costs", "epsilon", "seed", "AUROC, difference", ""],
+            ...costs.map(({ target, arm, seed, cost }) => [
+              target,
+              arm,
+              String(seed),
+              interval(cost.overall.difference),
+              cost.sentence,
+            ]),
+          ]),
+          "",
+        ]
+      : []),
     ...failed.map(({ arm, seed, code, message }) => `epsilon ${arm}, seed ${seed} failed: ${code} ${message}`),
-    `${duration(seconds)}. ${count(rows.length)} numbers with intervals and groups in ${results}`,
+    `${duration(seconds)}. ${count(rows.length)} numbers with intervals and groups in ${results}; ${charts.length} charts beside it`,
   ].join("\n");
 }

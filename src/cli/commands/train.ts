@@ -17,6 +17,11 @@ export const trainingOptions = {
     required: true,
   },
   out: { kind: "text", value: "RUN", about: "the run's folder; it must not exist, unless --resume", required: true },
+  profile: {
+    kind: "text",
+    about: "settings of the reference study (Tayebi Arasteh et al. 2024) for what is not given, to compare with it",
+    oneOf: ["reference"],
+  },
   epsilon: { kind: "number", value: "E", about: "train privately within this epsilon" },
   delta: { kind: "number", value: "D", about: "and this delta; chosen from the number of patients" },
   unit: { kind: "text", about: "whose privacy: everything of a patient, or each image", oneOf: ["patient", "image"] },
@@ -36,7 +41,17 @@ export const trainingOptions = {
   epochs: { kind: "whole", value: "N", about: "passes over the training units" },
   lr: { kind: "number", value: "R", about: "learning rate" },
   optimizer: { kind: "text", about: "the update rule", oneOf: ["sgd", "adam", "adamw", "nadam"] },
+  averaging: {
+    kind: "number",
+    value: "D",
+    about: "decay of the average over steps that becomes the model's weights; 0 keeps the last ones",
+  },
   "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
+  "init-cohort": {
+    kind: "text",
+    value: "DIR",
+    about: "the cohort that run was trained on, if it has moved: patients of both are refused",
+  },
   freeze: {
     kind: "list",
     value: "NAME",
@@ -63,6 +78,7 @@ export const trainingOptions = {
 
 /** What of it decides the training. */
 export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort" | "target">): TrainingChoices => ({
+  profile: options.profile,
   model: options.model,
   epsilon: options.epsilon,
   delta: options.delta,
@@ -78,6 +94,7 @@ export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort"
   optimizer: options.optimizer,
   imageSize: options["image-size"],
   views: options.views,
+  averaging: options.averaging,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
   validation: options.validation,
   positiveWeights: options["positive-weights"] || undefined,
@@ -127,6 +144,7 @@ export const trainCommand = command({
       resume: options.resume,
       ...(seed === undefined ? {} : { seed }),
       ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
+      ...(options["init-cohort"] === undefined ? {} : { initCohort: options["init-cohort"] }),
       ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
       device: options.device,
       ...checkpointTime(),
@@ -242,7 +260,9 @@ function textOf(report: TrainReport): string {
       privacy
         ? `epsilon ${significantUp(privacy.epsilon)} at delta ${significant(privacy.delta)} for each ${privacy.unit}` +
           ` (${privacy.relation}, noise ${significant(privacy.noiseMultiplier)}, ${privacy.accountant})`
-        : "none: this model may give away its patients",
+        : report.synthetic?.privacy && !report.synthetic.insecureSeed
+          ? "that of the images' generator, below"
+          : "none: this model may give away its patients",
     ],
     ...(privacy?.insecureSeed
       ? [["", "insecureSeed: the noise came from a seed, so this epsilon protects nobody"]]
@@ -253,6 +273,16 @@ function textOf(report: TrainReport): string {
           [
             "cohort so far",
             `epsilon ${significantUp(privacy.cumulative.epsilon)} at delta ${significant(privacy.cumulative.delta)}, with all that was done before`,
+          ],
+        ]
+      : []),
+    ...(report.synthetic
+      ? [
+          [
+            "images",
+            report.synthetic.privacy
+              ? `synthetic; their generator cost epsilon ${significantUp(report.synthetic.privacy.epsilon)} at delta ${significant(report.synthetic.privacy.delta)} for each ${report.synthetic.privacy.unit}${report.synthetic.insecureSeed ? ", but its noise came from a seed" : ""}`
+              : "synthetic; their generator was trained without privacy, and so this model may give away its patients",
           ],
         ]
       : []),

@@ -2,6 +2,7 @@
 import { LeadglassError } from "../../errors.ts";
 import type { Volume } from "../volume.ts";
 import { orientationOf, spacingOf } from "./affine.ts";
+import type { Affine } from "./affine.ts";
 import type { NiftiImage } from "./decode.ts";
 
 export interface ToVolumeOptions {
@@ -36,17 +37,28 @@ export function toVolume(image: NiftiImage, options: ToVolumeOptions = {}): Volu
 
   const size = nx * ny * nz;
   const stored = image.data.subarray((frame ?? 0) * size, ((frame ?? 0) + 1) * size);
-  const sides = [nx, ny, nz];
-  const strides = [1, nx, nx * ny];
-  const spacing = spacingOf(image.affine);
-  const axes = orientationOf(image.affine).map(({ axis, flip }) => ({
+  return canonicalVolume(stored, [nx, ny, nz], image.affine);
+}
+
+/**
+ * Values whose first axis runs fastest, with their axes exchanged and turned round to z (to the head), y (to the front), x
+ * (to the right), as the affine says of them.
+ */
+export function canonicalVolume(
+  stored: Float32Array,
+  sides: readonly [number, number, number],
+  affine: Affine,
+): Volume {
+  const strides = [1, sides[0], sides[0] * sides[1]];
+  const spacing = spacingOf(affine);
+  const axes = orientationOf(affine).map(({ axis, flip }) => ({
     side: sides[axis]!,
     spacingMm: spacing[axis]!,
     first: flip ? (sides[axis]! - 1) * strides[axis]! : 0,
     step: flip ? -strides[axis]! : strides[axis]!,
   }));
   const [x, y, z] = axes as [(typeof axes)[0], (typeof axes)[0], (typeof axes)[0]];
-  const data = new Float32Array(size);
+  const data = new Float32Array(stored.length);
   let to = 0;
   for (let k = 0; k < z.side; k++)
     for (let j = 0; j < y.side; j++) {

@@ -28,7 +28,12 @@ export function gridCumulant(grid: LossGrid, spacing: number, t: number, guess: 
     const exponent = t * (grid.offset + (grid.base + i) * spacing) - guess;
     sum += exponent > 600 ? Math.exp(exponent + Math.log(mass)) : mass * Math.exp(exponent);
   }
-  return guess + Math.log(sum);
+  if (sum > 0 && sum < Infinity) return guess + Math.log(sum);
+  // The guess was too far off for the range of floating point: the largest term is a better one.
+  let top = -Infinity;
+  for (let i = 0; i < grid.mass.length; i++)
+    if (grid.mass[i]! > 0) top = Math.max(top, t * (grid.offset + (grid.base + i) * spacing) + Math.log(grid.mass[i]!));
+  return Number.isFinite(top) && Math.abs(top - guess) > 1 ? gridCumulant(grid, spacing, t, top) : top;
 }
 
 /** The place in [low, high] where a function with one valley is least, searched for on a logarithmic scale. */

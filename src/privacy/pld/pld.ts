@@ -15,6 +15,10 @@ export const defaultEffort: Effort = { width: 2e-4, mostPoints: 2 ** 20 };
 /** Below this an epsilon is known to an absolute width, not a relative one. */
 const SMALL_EPSILON = 1e-3;
 
+/** Losses of one step further apart than this protect nobody; finding each of a million points there takes half a minute. */
+const SENSELESS_RANGE = 1000;
+const POINTS_BEYOND = 2 ** 15;
+
 /** Mass of a single step that may be given away, in units of delta per step: far below what any grid can resolve. */
 const GIVEN_AWAY = 1e-12;
 
@@ -121,11 +125,15 @@ export function pldEpsilon(
   if (rest <= 0) return { lower: Infinity, upper: Infinity };
   const source = sampled(mechanisms, rest);
   const aims = source.directions.map((direction) => aimAt(source.samples, direction, rest));
+  const range = Math.max(...mechanisms.map((mechanism) => lossRange(mechanism, source.reach)));
+  const affordable = range > SENSELESS_RANGE ? Math.min(mostPoints, POINTS_BEYOND) : mostPoints;
   const wanted = width * Math.max(SMALL_EPSILON, ...aims.map(({ epsilon }) => epsilon));
 
   // The two bounds' cumulants differ by about steps tilt (tilt + 1) spacing^2 / 8.
   let spacing = Math.min(...aims.map(({ tilt }) => Math.sqrt((8 * wanted) / (source.steps * (tilt + 1)))));
-  const least = leastSpacing(source, aims, mostPoints);
+  const least = leastSpacing(source, aims, affordable);
+  // Losses so large that floating point does not tell them apart: nothing is known here, and other accountants may know.
+  if (!(least > 0 && least < Infinity && spacing > 0)) return { lower: 0, upper: Infinity };
   let [lower, upper] = [0, Infinity];
   for (let round = 0; round < 4; round++) {
     spacing = fitted(mechanisms, Math.max(spacing, least));
@@ -149,8 +157,11 @@ export function pldEpsilon(
         upper: Math.min(above, chernoffEpsilon(composition, delta)),
       };
     });
-    lower = Math.max(lower, ...ends.map((end) => end.lower));
-    upper = Math.min(upper, Math.max(0, ...ends.map((end) => end.upper)));
+    const [below, above] = [Math.max(...ends.map((end) => end.lower)), Math.max(0, ...ends.map((end) => end.upper))];
+    // What could not be computed proves nothing.
+    if (Number.isNaN(below) || Number.isNaN(above)) break;
+    lower = Math.max(lower, below);
+    upper = Math.min(upper, above);
     if (finest || upper - lower <= 2 * wanted) break;
     spacing *= Math.max(0.2, 0.9 * Math.sqrt(wanted / (upper - lower)));
   }

@@ -22,6 +22,10 @@ const sweepSchema = z.strictObject({
   split: z.string().min(1).default("test"),
   /** As `evaluate --group` takes them: sex, age:18,40,60,75, sex+age. */
   groups: z.array(z.string().min(1)).default([]),
+  /** Whether targets are audited for shortcuts first, so that the verdict stands beside every AUROC; true by default. */
+  shortcuts: z.boolean().default(true),
+  /** Where the disease is expected, as shares of the image: x, y, width, height. */
+  region: z.tuple([z.number(), z.number(), z.number(), z.number()]).optional(),
   /** What `train` takes beside: model, batch, epochs and so on. */
   train: z
     .strictObject({
@@ -33,6 +37,9 @@ const sweepSchema = z.strictObject({
       imageSize: z.int().positive().optional(),
       views: z.int().positive().optional(),
       clipNorm: positive.optional(),
+      averaging: z.number().min(0).lt(1).optional(),
+      positiveWeights: z.boolean().optional(),
+      profile: z.literal("reference").optional(),
     })
     .default({}),
   /** Difference in AUROC within which two models count as equally good. */

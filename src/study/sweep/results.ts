@@ -23,6 +23,8 @@ export interface ResultRow {
   /** Null without privacy. */
   readonly epsilon: number | null;
   readonly delta: number | null;
+  /** Of the shortcut audit of the target; null where there was none. */
+  readonly shortcuts: string | null;
 }
 
 const metrics = [
@@ -61,6 +63,7 @@ export function rowsOf(report: EvaluateReport, arm: string, seed: number): Resul
       high: measured[metric].high,
       images: measured.n,
       patients: measured.patients,
+      shortcuts: report.shortcuts[target]?.verdict ?? null,
     }));
   return [
     ...Object.entries(report.metrics).flatMap(([target, measured]) => rows(target, null, measured)),
@@ -70,7 +73,7 @@ export function rowsOf(report: EvaluateReport, arm: string, seed: number): Resul
 
 /** Columns for a Parquet writer, in the order of {@link ResultRow}. */
 export function parquetColumns(rows: readonly ResultRow[]) {
-  const texts = ["arm", "run", "split", "target", "groupColumn", "groupValue", "metric"] as const;
+  const texts = ["arm", "run", "split", "target", "groupColumn", "groupValue", "metric", "shortcuts"] as const;
   const numbers = ["value", "low", "high", "epsilon", "delta"] as const;
   const counts = ["seed", "images", "patients"] as const;
   return [

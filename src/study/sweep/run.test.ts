@@ -1,6 +1,6 @@
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { makePhantomCohort } from "../../cohort/index.ts";
@@ -10,7 +10,7 @@ import { runSweep } from "./run.ts";
 let root = "";
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "leadglass-sweep-"));
-  await makePhantomCohort({ kind: "mass", patients: 60, seed: 1, imageSize: 64, out: join(root, "cohort") });
+  await makePhantomCohort({ kind: "mass", patients: 100, seed: 1, imageSize: 64, out: join(root, "cohort") });
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
@@ -26,6 +26,7 @@ it("everyArmIsTrainedOnce_andWhatIsDoneIsNotDoneAgain", { timeout: 240_000 }, as
     groups: ["view"],
     train: { imageSize: 64, epochs: 4 },
     margin: 0.05,
+    shortcuts: true,
   };
   const out = join(root, "sweep");
   const stages: string[] = [];
@@ -41,6 +42,19 @@ it("everyArmIsTrainedOnce_andWhatIsDoneIsNotDoneAgain", { timeout: 240_000 }, as
   ]);
   const weights = join(out, "runs", "epsilon-8-seed-1", "weights.safetensors");
   const before = await stat(weights);
+  // A cost for the one private run, paired with the one without privacy; its groups are those that were asked for.
+  expect(first.costs.map(({ arm, seed }) => [arm, seed])).toEqual([["8", 1]]);
+  const { overall, groups } = first.costs[0]!.cost;
+  const value = (arm: string) => auroc.find((row) => row["arm"] === arm)!["value"] as number;
+  expect(overall.difference.value).toBeCloseTo(value("8") - value("inf"), 12);
+  expect(groups.length).toBeGreaterThan(1);
+  expect(Object.keys(first.shortcuts)).toEqual(["malignant"]);
+  expect(rows[0]!["shortcuts"]).toBe(first.shortcuts["malignant"]!.verdict);
+  const names = first.charts.map((path) => basename(path));
+  expect(names).toEqual(
+    ["utility", "groups-view", "gap-view", "roc", "precision-recall", "reliability"].map((n) => `malignant-${n}.svg`),
+  );
+  for (const path of first.charts) expect(await readFile(path, "utf8")).toMatch(/<svg[^]*<\/svg>/);
   stages.length = 0;
   const again = await runSweep(file, { out, onProgress: (stage) => stages.push(stage) });
   expect(stages).toEqual([]);

@@ -3,14 +3,25 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { LeadglassError } from "../../errors.ts";
-import { evaluateRun, type EvaluateReport } from "../evaluate-run.ts";
+import { openCohort } from "../../cohort/index.ts";
+import { ledgerForRun } from "../cohort-ledger.ts";
+import { evaluateRun, type EvaluateReport, type Prediction } from "../evaluate-run.ts";
 import { readRun } from "../run-folder.ts";
 import { trainRun, type TrainReport } from "../train-run.ts";
+import { auditShortcuts } from "../shortcuts/audit.ts";
+import { keepVerdict, readVerdicts, verdictLine, type KnownVerdict } from "../shortcuts/record.ts";
+import { correlationsOf, costsOf, type SweepCorrelation, type SweepCost } from "./analysis.ts";
+import { drawSweep } from "./draw.ts";
 import type { SweepFile } from "./file.ts";
 import { parquetColumns, rowsOf, type ResultRow } from "./results.ts";
 
 /** Names of the files of a sweep. */
-export const sweepFiles = { results: "results.parquet", json: "results.json", runs: "runs" } as const;
+export const sweepFiles = {
+  results: "results.parquet",
+  json: "results.json",
+  runs: "runs",
+  charts: "charts",
+} as const;
 
 /** One training of a sweep. */
 export interface SweepRun {
@@ -20,6 +31,7 @@ export interface SweepRun {
   readonly run: string;
   readonly training: TrainReport;
   readonly evaluation: EvaluateReport;
+  readonly prediction: Prediction;
 }
 
 export interface SweepReport {
@@ -34,6 +46,13 @@ export interface SweepReport {
     readonly message: string;
   }[];
   readonly rows: readonly ResultRow[];
+  /** What privacy costs in each private run against the one without privacy of the same seed, over all and by group. */
+  readonly costs: readonly SweepCost[];
+  readonly correlations: readonly SweepCorrelation[];
+  /** Paths of the SVG files. */
+  readonly charts: readonly string[];
+  /** What the shortcut audit said of each target. */
+  readonly shortcuts: Readonly<Record<string, KnownVerdict>>;
   readonly seconds: number;
 }
 
@@ -63,6 +82,7 @@ export async function runSweep(file: SweepFile, options: SweepOptions): Promise<
   const started = performance.now();
   const { out, onNote, onProgress, signal } = options;
   await mkdir(join(out, sweepFiles.runs), { recursive: true });
+  const shortcuts = file.shortcuts ? await verdictsOf(file, options) : {};
   const arms = file.epsilon.flatMap((epsilon) => file.seeds.map((seed) => ({ epsilon, seed })));
   const runs: SweepRun[] = [];
   const failures: { arm: string; seed: number; error: LeadglassError }[] = [];
@@ -89,8 +109,10 @@ export async function runSweep(file: SweepFile, options: SweepOptions): Promise<
         onFeatures: (read, total) => onProgress?.(`${stage}, reading`, read, total),
         onStep: ({ step, steps }) => onProgress?.(`${stage}, training`, step, steps),
       });
-      const { report } = await evaluateRun({ run, cohort: file.cohort, split: file.split, groups: file.groups });
-      runs.push({ arm, seed, run, training, evaluation: report });
+      const { report, prediction } = await evaluateRun({
+        ...{ run, cohort: file.cohort, split: file.split, groups: file.groups },
+      });
+      runs.push({ arm, seed, run, training, evaluation: report, prediction });
     } catch (error) {
       if (!(error instanceof LeadglassError) || error.code === "LG-RUNTIME-004") throw error;
       failures.push({ arm, seed, error });
@@ -101,14 +123,51 @@ export async function runSweep(file: SweepFile, options: SweepOptions): Promise<
   const rows = runs.flatMap(({ arm, seed, evaluation }) => rowsOf(evaluation, arm, seed));
   const [results, json] = [join(out, sweepFiles.results), join(out, sweepFiles.json)];
   await writeFile(results, new Uint8Array(parquetWriteBuffer({ columnData: parquetColumns(rows) })));
+  const charts = await drawSweep(runs, {
+    out: join(out, sweepFiles.charts),
+    targets: file.targets,
+    verdicts: Object.fromEntries(Object.entries(shortcuts).map(([target, known]) => [target, verdictLine(known)])),
+  });
   const report: SweepReport = {
     results,
     json,
     runs: runs.map(({ arm, seed, run }) => ({ arm, seed, run })),
     failed: failures.map(({ arm, seed, error }) => ({ arm, seed, code: error.code, message: error.message })),
     rows,
+    costs: costsOf(runs, file),
+    correlations: correlationsOf(runs, file.targets),
+    ...{ charts, shortcuts },
     seconds: (performance.now() - started) / 1000,
   };
   await writeFile(json, `${JSON.stringify(report, null, 2)}\n`);
   return report;
+}
+
+/** The verdict of each target: as it is kept beside the ledger, where it was found with the same region, or found now. */
+async function verdictsOf(
+  { cohort: dir, targets, region }: SweepFile,
+  { out, onNote, onProgress }: SweepOptions,
+): Promise<Record<string, KnownVerdict>> {
+  const { fingerprint } = await openCohort(dir);
+  const ledger = await ledgerForRun(fingerprint, { out: join(out, sweepFiles.runs, "any") });
+  const known = await readVerdicts(ledger, fingerprint);
+  const found: Record<string, KnownVerdict> = {};
+  const asked = region && { x: region[0], y: region[1], width: region[2], height: region[3] };
+  for (const target of targets) {
+    const kept = known[target];
+    if (kept && (asked === undefined || JSON.stringify(kept.region) === JSON.stringify(asked))) {
+      found[target] = kept;
+      continue;
+    }
+    const report = await auditShortcuts({
+      ...{ cohort: dir, target },
+      ...(asked ? { region: asked } : {}),
+      onProgress: (name, done, total) => onProgress?.(`shortcuts of ${target}, ${name}`, done, total),
+    });
+    const { verdict, reasons } = report;
+    found[target] = { verdict, reasons, region: report.region };
+    await keepVerdict(ledger, fingerprint, report);
+  }
+  for (const target of targets) onNote?.(`${target}: ${verdictLine(found[target])}`);
+  return found;
 }

@@ -1,0 +1,113 @@
+import { describe, expect, it } from "vitest";
+import { compile } from "../autodiff/testing.ts";
+import { gradients } from "../autodiff/index.ts";
+import { conv, input, mul, reduceSum, scalar, sigmoid, sizeOf, type Value } from "../graph/index.ts";
+import { seededRandom } from "../math/random.ts";
+import { instanceNormalise } from "../nn/adversarial.ts";
+import { compactGan, initialParameters, type Discriminator } from "../nn/index.ts";
+import { fakeGraph, generatorGraph, halfSquaredSlope, realGraph } from "./steps.ts";
+
+const shape = { rows: 3, classes: 2, imageSize: 16 };
+const normals = (seed: string, n: number): Float32Array => {
+  using random = seededRandom(seed);
+  return Float32Array.from({ length: n }, () => random.gaussian());
+};
+
+const feedsOf = ({ parameters, image }: Discriminator): Record<string, Float32Array> => ({
+  ...initialParameters({ parameters }, seededRandom("weights")),
+  image: normals("image", sizeOf(image.shape)),
+  classes: Float32Array.of(1, 0, 0, 1, 1, 0),
+});
+
+const total = (v: Value): Value => reduceSum(v, undefined, false);
+
+describe("gradients of gradients", () => {
+  it("aPenaltyOnTheSlope_isQuadraticInEveryLayer", async () => {
+    // Without biases, scores are homogeneous of degree 1 in the weights of a layer (leaky rectifiers keep signs), slopes
+    // too, and their squares of degree 2. Euler: <w, dP/dw> = 2 P for every layer, exactly, kinks or not.
+    const discriminator = compactGan.discriminator(shape);
+    const penalty = total(halfSquaredSlope(discriminator));
+    const layers = discriminator.parameters.filter((p) => /(conv\d|hidden)\.weight$/.test(p.name));
+    const found = gradients(penalty, layers.map((p) => p.value), scalar(1)); // prettier-ignore
+    const at = feedsOf(discriminator);
+    for (const name of Object.keys(at)) if (name.endsWith("bias")) at[name]!.fill(0);
+    await using compiled = await compile({
+      penalty,
+      ...Object.fromEntries(layers.map((p, i) => [`d/${p.name}`, found[i]!])),
+    });
+    const here = await compiled.run(at);
+    const value = Number(here["penalty"]!.data[0]);
+    for (const { name } of layers) {
+      const along = (here[`d/${name}`]!.data as Float32Array).reduce((s, g, i) => s + g * at[name]![i]!, 0);
+      // float32: measured below 1e-5.
+      expect(along / (2 * value), name).toBeCloseTo(1, 4);
+    }
+  });
+
+  it("aSmoothDiscriminatorsPenalty_hasTheGradientOfFiniteDifferences", async () => {
+    const { image, classes } = compactGan.discriminator(shape);
+    const w1 = input("w1", [4, 1, 4, 4]);
+    const w2 = input("w2", [3, 4, 4, 4]);
+    const convolved = conv(image, w1, undefined, { strides: [2, 2], pads: [1, 1, 1, 1] });
+    const hidden = sigmoid(conv(instanceNormalise(convolved), w2, undefined, { strides: [2, 2], pads: [1, 1, 1, 1] }));
+    const scores = reduceSum(mul(hidden, hidden), [1, 2, 3]);
+    const penalty = total(halfSquaredSlope({ image, classes, scores, parameters: [] }));
+    const [d1, d2] = gradients(penalty, [w1, w2], scalar(1)) as [Value, Value];
+    await using compiled = await compile({ penalty, d1, d2 });
+    const at = { image: normals("image", 768), w1: normals("w1", 64), w2: normals("w2", 192) };
+    const here = await compiled.run(at);
+    for (const [name, d] of [
+      ["w1", "d1"],
+      ["w2", "d2"],
+    ] as const) {
+      const gradient = here[d]!.data as Float32Array;
+      const along = normals(`along ${name}`, gradient.length);
+      const moved = async (h: number): Promise<number> =>
+        Number((await compiled.run({ ...at, [name]: at[name].map((w, i) => w + h * along[i]!) }))["penalty"]!.data[0]);
+      const difference = ((await moved(3e-3)) - (await moved(-3e-3))) / 6e-3;
+      const expected = gradient.reduce((s, g, i) => s + g * along[i]!, 0);
+      const norm = Math.sqrt(gradient.reduce((s, g) => s + g * g, 0));
+      // Central differences in float32, error of order h^2.
+      expect(Math.abs(difference - expected) / norm, name).toBeLessThan(0.01);
+    }
+  });
+
+  it("aLinearDiscriminator_hasTheSlopeOfItsWeights", async () => {
+    // Closed form: scores = <w, x> per row have slope w, so that the penalty is |w|^2 / 2 in every row.
+    const { image, classes } = compactGan.discriminator(shape);
+    const w = normals("w", 256);
+    const weight = compactGan.discriminator(shape).image;
+    const linear = {
+      image,
+      classes,
+      scores: reduceSum(mul(image, { ...weight, name: "w" }), [1, 2, 3]),
+      parameters: [],
+    };
+    await using compiled = await compile({ penalty: halfSquaredSlope(linear) });
+    const { penalty } = await compiled.run({
+      image: normals("image", 768),
+      w: Float32Array.from([...w, ...w, ...w]),
+    });
+    const expected = w.reduce((s, v) => s + v * v, 0) / 2;
+    for (const value of penalty!.data) expect(Number(value) / expected).toBeCloseTo(1, 5);
+  });
+});
+
+describe("graphs of a step", () => {
+  const options = { loss: "bce", distortion: true, instanceNoise: true } as const;
+
+  it("theGeneratorsGraphs_takeNoRealImage", () => {
+    const names = [fakeGraph(compactGan, shape, { ...options, atFake: 1 }), generatorGraph(compactGan, shape, options)]
+      .flatMap((g) => g.inputs)
+      .map((i) => i.name);
+    expect(names.filter((n) => /^real|between|sum\//.test(n))).toEqual([]);
+  });
+
+  it("everyLossBuilds_withAndWithoutClipping", () => {
+    for (const loss of ["bce", "lsgan", "wgan-gp"] as const)
+      for (const clipNorm of [undefined, 1]) {
+        const graph = realGraph(compactGan, shape, { units: 3, views: 1 }, { ...options, loss, atReal: 0, ...(clipNorm === undefined ? {} : { clipNorm }) }); // prettier-ignore
+        expect(graph.outputs.some((o) => o.name === "norms")).toBe(clipNorm !== undefined);
+      }
+  });
+});
