@@ -100,15 +100,18 @@ describe("help says what a command does, its options, and an example", () => {
 
   it("train", async () => {
     expect(await helpOf(trainCommand)).toMatchInlineSnapshot(`
-      "Trains a model on a cohort's train split; with --epsilon under differential privacy. What is not
-      given is chosen for the cohort's size and the budget, and said.
+      "Trains a model on a cohort's train split; with --epsilon under differential privacy; or on
+      hospitals' releases of encodings. What is not given is chosen for the cohort's size and the budget,
+      and said.
 
-      Usage: leadglass train --cohort DIR --target COLUMN[,...] --out RUN [options]
+      Usage: leadglass train --out RUN [options]
 
       Options:
-        --cohort DIR                    the cohort's folder (required)
+        --cohort DIR                    the cohort's folder
+        --release RELEASE[,...]         in place of a cohort: a release of encodings; several for one
+                                        model on their union
         --target COLUMN[,...]           what to learn: a column of 0, 1 and blank, or COLUMN=VALUE;
-                                        several for one model with several answers (required)
+                                        several for one model with several answers
         --out RUN                       the run's folder; it must not exist, unless --resume (required)
         --profile reference             settings of the reference study (Tayebi Arasteh et al. 2024) for
                                         what is not given, to compare with it
@@ -157,6 +160,7 @@ describe("help says what a command does, its options, and an example", () => {
         leadglass train --cohort masses --target malignant --out runs/open
         leadglass train --cohort masses --target malignant --out runs/private --epsilon 8 --delta 1e-4
         leadglass train --cohort masses --target malignant --out runs/private --resume
+        leadglass train --release north --release river --target pneumonia --out runs/union
       "
     `);
   });
@@ -167,22 +171,24 @@ describe("help says what a command does, its options, and an example", () => {
       by group, at the threshold that was chosen on validation. Writes nothing but an entry in the
       cohort's ledger.
 
-      Usage: leadglass evaluate --run RUN --cohort DIR [options]
+      Usage: leadglass evaluate --run RUN [options]
 
       Options:
-        --run RUN             the run's folder (required)
-        --cohort DIR          the cohort's folder (required)
-        --split NAME          the split, or all (test unless given)
-        --group COLUMN[,...]  also by a column, in bands (age:18,40,60,75), or by several at once
-                              (sex+age:60)
-        --profile reference   also as the reference study (Tayebi Arasteh et al. 2024) evaluates, to
-                              compare with its tables
-        --release             leave out the numbers of groups that are too small to be published
-        --json                print one JSON document and nothing else on standard output
-        --help                print this help
+        --run RUN                  the run's folder (required)
+        --cohort DIR               the cohort's folder
+        --encodings RELEASE[,...]  in place of a cohort, for a run on releases: the release, or several
+        --split NAME               the split, or all (test unless given)
+        --group COLUMN[,...]       also by a column, in bands (age:18,40,60,75), or by several at once
+                                   (sex+age:60)
+        --profile reference        also as the reference study (Tayebi Arasteh et al. 2024) evaluates, to
+                                   compare with its tables
+        --release                  leave out the numbers of groups that are too small to be published
+        --json                     print one JSON document and nothing else on standard output
+        --help                     print this help
 
       Examples:
         leadglass evaluate --run runs/private --cohort masses
+        leadglass evaluate --run runs/union --encodings north --encodings river
         leadglass evaluate --run runs/private --cohort masses --group sex --group age:18,40,60,75 --json
       "
     `);
@@ -193,15 +199,16 @@ describe("help says what a command does, its options, and an example", () => {
       "Writes a finished run's answer for every image: file_name, patient_id, split, and for each target
       its probability and 0 or 1 at the threshold that was chosen on validation.
 
-      Usage: leadglass predict --run RUN --cohort DIR --out FILE [options]
+      Usage: leadglass predict --run RUN --out FILE [options]
 
       Options:
-        --run RUN     the run's folder (required)
-        --cohort DIR  the cohort's folder (required)
-        --out FILE    where to write: .csv or .parquet; it must not exist (required)
-        --split NAME  the split, or all (test unless given)
-        --json        print one JSON document and nothing else on standard output
-        --help        print this help
+        --run RUN            the run's folder (required)
+        --cohort DIR         the cohort's folder
+        --encodings RELEASE  in place of a cohort, for a run on releases
+        --out FILE           where to write: .csv or .parquet; it must not exist (required)
+        --split NAME         the split, or all (test unless given)
+        --json               print one JSON document and nothing else on standard output
+        --help               print this help
 
       Examples:
         leadglass predict --run runs/private --cohort masses --out predictions.csv

@@ -7,6 +7,7 @@ import { startEngine, type Device, type Engine } from "../runtime/index.ts";
 import { expandWords } from "./expand.ts";
 import { refuseWeakKey, type Key } from "./keys.ts";
 import { imageNonce, nonceBytes, noiseBound, releasedEncoding } from "./nonce.ts";
+import { lintLabels } from "./release/lint.ts";
 import { startRelease } from "./release/write.ts";
 import type { ReleaseLabels } from "./release/read.ts";
 import type { ReleaseManifest } from "./release/manifest.ts";
@@ -139,6 +140,8 @@ export async function encodeCohort(options: EncodeOptions): Promise<EncodeResult
     },
   );
   const order = randomOrder(images, writer.nonce);
+  const labels = labelsOf(options, order);
+  lintLabels(labels);
   using store = openImages(cohort, { size: { width, height }, channels, normalise: "none", cacheBytes: 0 });
   await using engine = await startEngine({ device: options.device });
   await using encoder = await startEncoder(engine, scheme, key, shape);
@@ -180,7 +183,7 @@ export async function encodeCohort(options: EncodeOptions): Promise<EncodeResult
     }
   }
   await written;
-  const manifest = await writer.finish(labelsOf(options, order));
+  const manifest = await writer.finish(labels);
   const done = Math.max(1, order.length - writer.written);
   return {
     manifest,

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { seededRandom } from "../math/random.ts";
 import { expandTensor, expandWords, normalQuantileExact } from "./expand.ts";
 import { fingerprintOf, keyOf, makeKey, subsetKey, weakKey, weaknessOf } from "./keys.ts";
-import { releasedEncoding, shufflePermutation } from "./nonce.ts";
+import { noiseBound, releasedEncoding, shufflePermutation } from "./nonce.ts";
 import { schemes } from "./schemes/index.ts";
 
 // Written by fixtures/expand.py, which has HKDF and ChaCha20 of its own and takes quantiles from scipy.
@@ -115,7 +115,7 @@ describe("nonces", () => {
     expect(chiSquare).toBeLessThan(33.7);
   });
 
-  it("releasedEncoding_dropsShufflesAndKeepsTheNorm", () => {
+  it("releasedEncoding_dropsShufflesAndScales", () => {
     const shape = { channels: 1, height: 64, width: 64 };
     const encoding = Float32Array.from({ length: 16 * 2 }, (_, i) => i);
     const dropped = releasedEncoding({ ...schemes.dropped, outputs: 2 }, shape, encoding, new Uint8Array(32));
@@ -124,7 +124,12 @@ describe("nonces", () => {
     expect(new Set(patches).size).toBe(8);
     patches.forEach((p, j) => expect(dropped[2 * j + 1]).toBe(2 * p + 1));
     const noisy = { ...schemes.noisy, outputs: 2, noise: { deviation: 1e-6, clip: 1 } };
+    // 32 numbers: R = sqrt(32), mu = 2 sqrt(32) 1e6, and 16 log(1 + 1e12) nats.
+    const bound = noiseBound(noisy, shape)!;
+    expect(bound.mu / (2e6 * Math.sqrt(32))).toBeCloseTo(1, 9);
+    expect(bound.informationNats).toBeCloseTo(16 * Math.log(1e12), 6);
+    expect(noiseBound(schemes.neuracrypt, shape)).toBeNull();
     const released = releasedEncoding(noisy, shape, encoding, new Uint8Array(32));
-    expect(Math.sqrt(released.reduce((s, v) => s + v * v, 0))).toBeCloseTo(1, 4);
+    expect(Math.sqrt(released.reduce((s, v) => s + v * v, 0) / released.length)).toBeCloseTo(1, 4);
   });
 });

@@ -6,3 +6,14 @@ export * from "./schemes/index.ts";
 export { countPublished, publishedWith, readKey, writeKey, type Published } from "./key-file.ts";
 export * from "./release/index.ts";
 export { encodeCohort, startEncoder, type EncodeOptions, type EncodeResult, type Encoder } from "./encode.ts";
+export {
+  meanPatches,
+  predictOnRelease,
+  releaseModelNames,
+  releaseModels,
+  trainOnReleases,
+  type ReleaseChoices,
+  type ReleaseModelName,
+  type TrainedOnReleases,
+} from "./training/train.ts";
+export { coordinatesOf, fitCoordinates, type Coordinates } from "./training/coordinates.ts";

@@ -85,10 +85,6 @@ export async function readKey(path: string): Promise<Key> {
     throw unreadable(path, cause.code === "ENOENT" ? "there is no such file" : `it cannot be read (${cause.code})`);
   });
   if (found.isDirectory()) throw unreadable(path, "a folder; a key file was expected");
-  if (process.platform !== "win32" && ((await stat(path)).mode & 0o077) !== 0)
-    throw new LeadglassError("LG-ENCODE-002", `${path}: others than its owner can read this key`, {
-      hint: `Run chmod 600 on it. If anybody may have read it, make a new key: leadglass key make --rotate.`,
-    });
   if (found.size > 65_536) throw unreadable(path, `${found.size} bytes; a key has fewer than 1,000`);
   let parsed: z.infer<typeof keySchema>;
   try {
@@ -97,6 +93,10 @@ export async function readKey(path: string): Promise<Key> {
     // Neither the parser's message nor its cause: they may quote the secret.
     throw unreadable(path, "this is not a key");
   }
+  if (process.platform !== "win32" && ((await stat(path)).mode & 0o077) !== 0)
+    throw new LeadglassError("LG-ENCODE-002", `${path}: others than its owner can read this key`, {
+      hint: "Run chmod 600 on it. If anybody may have read it, make a new one with key make --rotate and encode again.",
+    });
   const { secret, id, created, source, subset, replaces } = parsed;
   const key = keyOf(Uint8Array.from(Buffer.from(secret, "hex")), { created, source, subset, replaces });
   if (key.secret.length !== secretBytes || key.id !== id) throw unreadable(path, "its id and its secret do not agree");

@@ -36,7 +36,7 @@ export function shufflePermutation(nonce: Uint8Array, patches: number): Uint32Ar
 
 /**
  * What is released of one encoded image: its patches in the order of its nonce, as many as the scheme keeps, scaled to the
- * scheme's norm and with its noise where it has one.
+ * scheme's size and with its noise where it has one.
  * @param encoding [patches, outputs], in order.
  * @returns [released patches, outputs]
  */
@@ -54,7 +54,7 @@ export function releasedEncoding(
   if (noise) {
     let squares = 0;
     for (const v of out) squares += v * v;
-    const scale = Math.min(1, noise.clip / Math.sqrt(squares));
+    const scale = Math.min(1, noise.clip / Math.sqrt(squares / out.length));
     const drawn = expandTensor({ secret: nonce }, "noise", [out.length], {
       kind: "normal",
       deviation: noise.deviation,
@@ -73,17 +73,17 @@ export interface NoiseBound {
 }
 
 /**
- * The formal bound of a scheme's noise, for an attacker who knows the key. Encodings lie within a ball of radius `clip`, so
- * two images differ by at most 2 clip: Gaussian differential privacy with mu = 2 clip / deviation for each image (Dong,
- * Roth and Su 2022, theorem 1). The information is at most d/2 log(1 + clip^2 / (d deviation^2)) nats in d numbers
- * (Cover and Thomas, Elements of Information Theory, chapter 9).
+ * The formal bound of a scheme's noise, for an attacker who knows the key. The d numbers of an encoding lie within a ball of radius
+ * R = clip sqrt(d), so two images differ by at most 2 R: Gaussian differential privacy with mu = 2 R / deviation for each
+ * image (Dong, Roth and Su 2022, theorem 1). The information is at most d/2 log(1 + clip^2 / deviation^2) nats (Cover and
+ * Thomas, Elements of Information Theory, chapter 9).
  */
 export function noiseBound(scheme: Scheme, shape: ImageShape): NoiseBound | null {
   if (scheme.noise === null) return null;
   const { deviation, clip } = scheme.noise;
   const numbers = releasedPatches(scheme, shape) * scheme.outputs;
   return {
-    mu: (2 * clip) / deviation,
-    informationNats: (numbers / 2) * Math.log1p((clip / deviation) ** 2 / numbers),
+    mu: (2 * clip * Math.sqrt(numbers)) / deviation,
+    informationNats: (numbers / 2) * Math.log1p((clip / deviation) ** 2),
   };
 }

@@ -6,6 +6,7 @@ export { inferenceGraph } from "./inference.ts";
 export { mlp, mnistCnn, smallCnn } from "./cnn.ts";
 export { resnet9, type ResNet9Options } from "./resnet9.ts";
 export { fixedTexture, textureCnn, textureLinear } from "./texture.ts";
+export { setTransformer, type SetTransformerOptions } from "./set-transformer.ts";
 export { vit, type VitOptions } from "./vit.ts";
 export type { BatchMoments, Discriminator, GanArchitecture, GanNorm, GanShape, Generator } from "./adversarial.ts";
 export { compactDiscriminator, compactGan, compactGenerator } from "./compact-gan.ts";

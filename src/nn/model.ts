@@ -85,6 +85,19 @@ export function modelOf(
   return { name, image, fixed, features, logits, parameters };
 }
 
+/** A model of which all is trained, on rows of `shape` that are no images: `features` [rows, ...shape] to logits. */
+export function featureModel(
+  name: string,
+  rows: number,
+  shape: Shape,
+  trainablePart: (scope: Scope, features: Value) => Value,
+): Model {
+  const features = input("features", [rows, ...shape]);
+  const parameters: Parameter[] = [];
+  const logits = trainablePart(scopeInto(parameters, ""), features);
+  return { name, image: features, fixed: features, features, logits, parameters };
+}
+
 /** Fresh parameter values by name. */
 export const initialParameters = (
   model: Pick<Model, "parameters">,

@@ -1,6 +1,8 @@
 /** Whole runs on whole cohorts, as the command line does them: train, evaluate, predict, export, demonstrate. */
 export { setBudget, type BudgetSet } from "./budget.ts";
 export { runDemo, type DemoArm, type DemoOptions, type DemoReport } from "./demo.ts";
+export { compareEncodings, type CompareReport, type CompareRequest, type ComparedArm } from "./compare-encodings.ts";
+export { encodeRun, type EncodeReport, type EncodeRequest } from "./encode-run.ts";
 export { exportModel } from "./deploy.ts";
 export { evaluateRun, predictRun, type EvaluateReport, type Prediction } from "./evaluate-run.ts";
 export { judgeRun, type JudgeReport, type JudgeRunRequest } from "./judge-run.ts";
@@ -23,5 +25,15 @@ export {
   type RunResult,
   type RunStart,
 } from "./run-folder.ts";
+export {
+  evaluateReleases,
+  predictRelease,
+  readReleaseRun,
+  trainReleases,
+  type ReleaseEvaluateReport,
+  type ReleasePrediction,
+  type ReleaseTrainReport,
+  type ReleaseTrainRequest,
+} from "./release-run.ts";
 export { chooseSettings, type ChosenSettings, type CohortSize, type TrainingChoices } from "./settings.ts";
 export { trainRun, type TrainReport, type TrainRequest } from "./train-run.ts";

@@ -244,12 +244,18 @@ async function parseRun(dir: string): Promise<RunRecord> {
       cause,
     });
   });
+  let onReleases = false;
   try {
-    const run = JSON.parse(text) as RunRecord;
+    const run = JSON.parse(text) as RunRecord & { readonly kind?: string };
+    if (run.kind === "releases") onReleases = true;
     if (run.version === 2 && Array.isArray(run.targets) && typeof run.ledger.path === "string") return run;
   } catch {
     // Refused below.
   }
+  if (onReleases)
+    throw new LeadglassError("LG-TRAIN-002", `${dir}: this run was trained on releases; it cannot read images`, {
+      hint: "Evaluate and predict with --encodings RELEASE in place of --cohort.",
+    });
   throw new LeadglassError("LG-TRAIN-002", `${path}: this is not the record of a run`, {
     hint: "Restore it, or train again.",
   });

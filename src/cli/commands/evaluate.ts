@@ -1,4 +1,6 @@
+import { LeadglassError } from "../../errors.ts";
 import { evaluateRun, type EvaluateReport } from "../../study/evaluate-run.ts";
+import type { ReleaseEvaluateReport } from "../../study/release-run.ts";
 import { verdictLine } from "../../study/shortcuts/record.ts";
 import { command } from "../command.ts";
 import { count, interval, significant, significantUp, styled, table } from "../output.ts";
@@ -9,7 +11,12 @@ export const evaluate = command({
     "Evaluates a finished run on a split: metrics with 95 % intervals, resampled by patient, overall and by group, at the threshold that was chosen on validation. Writes nothing but an entry in the cohort's ledger.",
   options: {
     run: { kind: "text", value: "RUN", about: "the run's folder", required: true },
-    cohort: { kind: "text", value: "DIR", about: "the cohort's folder", required: true },
+    cohort: { kind: "text", value: "DIR", about: "the cohort's folder" },
+    encodings: {
+      kind: "list",
+      value: "RELEASE",
+      about: "in place of a cohort, for a run on releases: the release, or several",
+    },
     split: { kind: "text", value: "NAME", about: "the split, or all", initial: "test" },
     group: {
       kind: "list",
@@ -25,10 +32,21 @@ export const evaluate = command({
   },
   examples: [
     "leadglass evaluate --run runs/private --cohort masses",
+    "leadglass evaluate --run runs/union --encodings north --encodings river",
     "leadglass evaluate --run runs/private --cohort masses --group sex --group age:18,40,60,75 --json",
   ],
-  async run({ run, cohort, split, group, profile, release }, terminal) {
+  async run({ run, cohort, encodings, split, group, profile, release }, terminal) {
     using progress = terminal.progress("predicting", "images");
+    if (encodings.length > 0) {
+      const { evaluateReleases } = await import("../../study/release-run.ts");
+      const report = await evaluateReleases({
+        ...{ run, releases: encodings, split, groups: group },
+        onProgress: progress.update,
+      });
+      progress[Symbol.dispose]();
+      return { json: report, text: releaseText(report) };
+    }
+    if (cohort === undefined) throw new LeadglassError("LG-USAGE-001", "--cohort or --encodings is missing");
     const { report } = await evaluateRun({
       run,
       cohort,
@@ -59,6 +77,27 @@ const metricCells = ({ auroc, auprc, prevalence, accuracy, sensitivity, specific
   interval(sensitivity),
   interval(specificity),
 ];
+
+function releaseText({ split, n, metrics, groups }: ReleaseEvaluateReport): string {
+  const sections = Object.entries(metrics).map(([target, overall]) =>
+    [
+      styled("bold", `${target}, ${split}: ${count(overall.n)} labelled encodings`, process.stdout),
+      table([
+        ["metric", "value [95 % interval]"],
+        ...metricCells(overall).map((cell, i) => [metricNames[i]!, cell]),
+        ["threshold", overall.threshold.toFixed(3)],
+        ...groups
+          .filter((group) => group.target === target)
+          .map((group) => [
+            `${group.column} ${group.value ?? "missing"}`,
+            group.reason === null ? `AUROC ${interval(group.auroc)}` : group.reason,
+          ]),
+      ]),
+    ].join("\n"),
+  );
+  const note = "a release does not say which images are one patient's: intervals take each image by itself";
+  return [...sections, `${count(n)} encodings; ${note}`].join("\n\n");
+}
 
 /** The differences between groups that have a name in the literature. */
 function gapLines({ columns }: NonNullable<EvaluateReport["fairness"][string]>): string[] {

@@ -8,6 +8,10 @@ export const study = group({
       about: "train and evaluate every arm; resumable",
       load: () => import("./study-run.ts").then((m) => m.studyRun),
     },
+    encodings: {
+      about: "private encodings against raw images, one key, hospitals alone and private training",
+      load: () => import("./study-encodings.ts").then((m) => m.studyEncodings),
+    },
     check: { about: "whether a study file is valid", load: () => import("./study-run.ts").then((m) => m.studyCheck) },
   },
   examples: ["leadglass study run sweep.yaml --out sweep", "leadglass study check sweep.yaml"],

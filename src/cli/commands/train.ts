@@ -3,7 +3,7 @@ import { LeadglassError } from "../../errors.ts";
 import { clippingKinds, samplingKinds } from "../../privacy/index.ts";
 import { trainRun, type TrainReport } from "../../study/train-run.ts";
 import type { TrainingChoices } from "../../study/settings.ts";
-import { command } from "../command.ts";
+import { command, type Result, type Terminal } from "../command.ts";
 import type { Options, Values } from "../options.ts";
 import { count, duration, interval, fileSize, significant, significantUp, table } from "../output.ts";
 
@@ -77,7 +77,7 @@ export const trainingOptions = {
 } as const satisfies Options;
 
 /** What of it decides the training. */
-export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoices => ({
+export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort" | "target">): TrainingChoices => ({
   profile: options.profile,
   model: options.model,
   epsilon: options.epsilon,
@@ -100,20 +100,35 @@ export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoi
   positiveWeights: options["positive-weights"] || undefined,
 });
 
+const { cohort: cohortOption, target: targetOption, ...otherOptions } = trainingOptions;
+const optional = <O extends { readonly required: true }>({ required: _, ...option }: O): Omit<O, "required"> => option;
+
 export const trainCommand = command({
   name: "train",
   about:
-    "Trains a model on a cohort's train split; with --epsilon under differential privacy. What is not given is chosen for the cohort's size and the budget, and said.",
-  options: trainingOptions,
+    "Trains a model on a cohort's train split; with --epsilon under differential privacy; or on hospitals' releases of encodings. What is not given is chosen for the cohort's size and the budget, and said.",
+  options: {
+    cohort: optional(cohortOption),
+    release: {
+      kind: "list",
+      value: "RELEASE",
+      about: "in place of a cohort: a release of encodings; several for one model on their union",
+    },
+    target: optional(targetOption),
+    ...otherOptions,
+  },
   notes:
     "Ctrl-C saves a checkpoint and exits with 5; the same command with --resume goes on, and ends as if nothing had happened.",
   examples: [
     "leadglass train --cohort masses --target malignant --out runs/open",
     "leadglass train --cohort masses --target malignant --out runs/private --epsilon 8 --delta 1e-4",
     "leadglass train --cohort masses --target malignant --out runs/private --resume",
+    "leadglass train --release north --release river --target pneumonia --out runs/union",
   ],
   async run(options, terminal) {
     const { cohort, target, out, epsilon, seed } = options;
+    if (options.release.length > 0) return trainOnUnion(options, terminal);
+    if (cohort === undefined) throw new LeadglassError("LG-USAGE-001", "--cohort or --release is missing");
     if (target.length === 0) throw new LeadglassError("LG-USAGE-001", "--target is missing");
     if (seed !== undefined && epsilon !== undefined)
       terminal.warn(
@@ -146,6 +161,82 @@ export const trainCommand = command({
     return { json: report, text: textOf(report) };
   },
 });
+
+/** What trainings on releases can be told; the rest is about images or private noise. */
+const releaseOptions = [
+  "release",
+  "target",
+  "out",
+  "model",
+  "batch",
+  "epochs",
+  "lr",
+  "seed",
+  "resume",
+  "device",
+  "json",
+];
+
+async function trainOnUnion(
+  options: Values<Options> & { readonly release: readonly string[]; readonly target: readonly string[] },
+  terminal: Terminal,
+): Promise<Result> {
+  const given = (name: string): boolean => {
+    const value = options[name] as unknown;
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  };
+  const other = Object.keys(options).find((name) => given(name) && !releaseOptions.includes(name) && name !== "help");
+  if (other !== undefined)
+    throw new LeadglassError("LG-USAGE-001", `--${other}: it does not go with --release`, {
+      hint: `With --release go: ${releaseOptions.slice(1, -1).join(", ")}.`,
+    });
+  const { trainReleases } = await import("../../study/release-run.ts");
+  const { releaseModelNames } = await import("../../encoding/index.ts");
+  const values = options as unknown as Values<typeof trainingOptions>;
+  const model = releaseModelNames.find((name) => name === values.model);
+  if (values.model !== undefined && model === undefined)
+    throw new LeadglassError("LG-USAGE-001", `--model ${values.model}: there is no such model of releases`, {
+      hint: `Choose one of ${releaseModelNames.join(", ")}.`,
+    });
+  using reading = terminal.progress("reading", "encodings");
+  using training = terminal.progress("training", "steps", { leave: true });
+  const report = await trainReleases({
+    releases: options.release,
+    targets: options.target,
+    out: values.out,
+    choices: { model, batch: values.batch, epochs: values.epochs, learningRate: values.lr },
+    ...(values.seed === undefined ? {} : { seed: values.seed }),
+    resume: values.resume,
+    device: values.device,
+    ...checkpointTime(),
+    signal: terminal.signal,
+    onFeatures: reading.update,
+    onStep: ({ step, steps, loss }) => {
+      reading[Symbol.dispose]();
+      training.update(step, steps, loss === null ? "" : `loss ${loss.toFixed(3)}`);
+    },
+  });
+  training[Symbol.dispose]();
+  const keys = new Set(report.releases.map(({ key }) => key)).size;
+  return {
+    json: report,
+    text: table([
+      ["", ""],
+      ["run", resolve(report.run)],
+      ["model", `${report.model}, ${count(report.parameters)} parameters`],
+      [
+        "trained on",
+        `${count(report.images)} encodings of ${report.releases.length} releases under ${keys} keys, ${count(report.steps)} steps`,
+      ],
+      ["privacy", "none here: what releases give away was given away when they were published"],
+      ...Object.entries(report.validation?.targets ?? {}).map(([name, { auroc }]) => [
+        `validation ${name}`,
+        `AUROC ${interval(auroc)}`,
+      ]),
+      ["time", `${duration(report.seconds)}; peak memory ${fileSize(report.peakMemoryBytes)}`],
+    ]).trimStart(),
+  };
+}
 
 /** Seconds between checkpoints, from the environment: tests of interruption need them close together. */
 export function checkpointTime(): { checkpointSeconds?: number } {

@@ -19,12 +19,16 @@ export const smallestGroup = 5;
 /** Distinct values that a column to describe images by may have. */
 const mostValues = 32;
 
-interface Evidence {
-  readonly dir: string;
+/** What a folder shows. */
+interface FolderEvidence {
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly modifiedMs: number }[];
   readonly manifest: ReleaseManifest;
+}
+
+/** What labels show. */
+interface Evidence {
   readonly labels: ReleaseLabels;
-  /** Every text in the manifest and the labels that people wrote: names and values, with where it stands. */
+  /** Every text in the labels that people wrote: names and values, with where it stands. */
   readonly texts: readonly { readonly place: string; readonly text: string }[];
 }
 
@@ -44,7 +48,7 @@ const aboutColumns =
       matches.test(name) ? [{ place: `${labelsFile}, a column`, message, remedy: "Leave this column out." }] : [],
     );
 
-export const releaseRules: Readonly<Record<string, (evidence: Evidence) => Found[]>> = {
+const folderRules: Readonly<Record<string, (evidence: FolderEvidence) => Found[]>> = {
   "file-not-in-manifest": ({ files, manifest }) => {
     const known = [manifestFile, labelsFile, ...manifest.shards.map((s) => s.file)];
     return files.flatMap(({ name }) =>
@@ -71,6 +75,9 @@ export const releaseRules: Readonly<Record<string, (evidence: Evidence) => Found
             },
           ],
     ),
+};
+
+const labelRules: Readonly<Record<string, (evidence: Evidence) => Found[]>> = {
   secret: aboutTexts(
     /\b[0-9a-f]{64}\b|\b[A-Za-z0-9+/_-]{43}=?(?![A-Za-z0-9+/_-])/i,
     "32 bytes in hexadecimal or base64: it may be a key",
@@ -161,6 +168,15 @@ export const releaseRules: Readonly<Record<string, (evidence: Evidence) => Found
   },
 };
 
+/** The names of the rules. */
+export const releaseRules: readonly string[] = ["key", ...Object.keys(folderRules), ...Object.keys(labelRules)];
+
+/** Everything about labels that should not be published. */
+function leaksOfLabels(labels: ReleaseLabels): Leak[] {
+  const evidence = { labels, texts: textsOf(labels) };
+  return Object.entries(labelRules).flatMap(([rule, look]) => named(rule, look(evidence)));
+}
+
 /** How often neighbouring values differ, with mean and a bound on the deviation of that over random orders. */
 function changesOf(values: readonly unknown[]): { changes: number; expected: number; deviation: number } {
   const n = values.length;
@@ -193,21 +209,21 @@ export async function findLeaks(dir: string): Promise<Leak[]> {
       ];
   await using release = await openRelease(dir);
   const { manifest, labels } = release;
-  const texts = textsOf(manifest, labels);
-  return Object.entries(releaseRules).flatMap(([rule, look]) =>
-    unique(look({ dir, files, manifest, labels, texts })).map((leak) => ({ rule, ...leak })),
-  );
+  return [
+    ...Object.entries(folderRules).flatMap(([rule, look]) => named(rule, look({ files, manifest }))),
+    ...leaksOfLabels(labels),
+  ];
 }
 
-const unique = (leaks: readonly Found[]): Found[] => [
-  ...new Map(leaks.map((leak) => [`${leak.place} ${leak.message}`, leak])).values(),
+/** What a rule found, each thing once. */
+const named = (rule: string, leaks: readonly Found[]): Leak[] => [
+  ...new Map(leaks.map((leak) => [`${leak.place} ${leak.message}`, { rule, ...leak }])).values(),
 ];
 
-/** Names and values that people chose. What the schema fixes to numbers, hashes and names of schemes is not among them. */
-function textsOf(manifest: ReleaseManifest, labels: ReleaseLabels): Evidence["texts"] {
+/** Names and values that people chose. All else in a release is numbers, hashes and names that its schema fixes. */
+function textsOf(labels: ReleaseLabels): Evidence["texts"] {
   const columns = [...Object.keys(labels.targets), ...Object.keys(labels.groups)];
   return [
-    { place: manifestFile, text: manifest.scheme.name },
     ...columns.map((text) => ({ place: `${labelsFile}, the name of a column`, text })),
     ...[...new Set(labels.splits)].map((text) => ({ place: `${labelsFile}, a split`, text })),
     ...Object.values(labels.groups).flatMap((values) =>
@@ -218,7 +234,15 @@ function textsOf(manifest: ReleaseManifest, labels: ReleaseLabels): Evidence["te
 
 /** Throws LG-ENCODE-004, with the first leak, where a release would give away more than encodings and labels. */
 export async function lintRelease(dir: string): Promise<void> {
-  const leaks = await findLeaks(dir);
+  refuse(await findLeaks(dir));
+}
+
+/** The same for labels alone, before anything is encoded. */
+export function lintLabels(labels: ReleaseLabels): void {
+  refuse(leaksOfLabels(labels));
+}
+
+function refuse(leaks: readonly Leak[]): void {
   const first = leaks[0];
   if (first === undefined) return;
   const others = leaks.length > 1 ? ` (and ${leaks.length - 1} more)` : "";

@@ -30,7 +30,7 @@ export const schemeSchema = z.strictObject({
   mixing: z.boolean(),
   /** Share of an image's patches that is released, chosen afresh for each image. */
   kept: z.number().positive().max(1),
-  /** Gaussian noise on every released number, after scaling an image's encoding down to the Euclidean norm `clip`. */
+  /** Gaussian noise on every released number, after scaling an image's encoding down to the root mean square `clip`. */
   noise: z.strictObject({ deviation: z.number().positive(), clip: z.number().positive() }).nullable(),
 });
 
@@ -68,7 +68,7 @@ export const schemes = {
   mixed: { ...neuracrypt, name: "mixed", mixing: true },
   narrow: { ...neuracrypt, name: "narrow", outputs: 64 },
   dropped: { ...neuracrypt, name: "dropped", kept: 0.5 },
-  noisy: { ...neuracrypt, name: "noisy", noise: { deviation: 0.5, clip: 400 } },
+  noisy: { ...neuracrypt, name: "noisy", noise: { deviation: 1, clip: 0.85 } },
 } as const satisfies Readonly<Record<string, Scheme>>;
 
 export type SchemeName = keyof typeof schemes;
