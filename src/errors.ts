@@ -95,6 +95,13 @@ export const errorTable = {
   "LG-TRAIN-001": entry(3, 422, "training diverged"),
   "LG-TRAIN-002": entry(3, 422, "a run folder cannot be used"),
   "LG-TRAIN-003": entry(2, 400, "a training setting is impossible"),
+  // private encodings
+  "LG-ENCODE-001": entry(3, 422, "bytes are not a readable key"),
+  "LG-ENCODE-002": entry(4, 403, "a key can be found by trying"),
+  "LG-ENCODE-003": entry(3, 422, "a release cannot be read"),
+  "LG-ENCODE-004": entry(4, 422, "a release would give away more than encodings"),
+  "LG-ENCODE-005": entry(3, 422, "releases do not fit together"),
+  "LG-ENCODE-006": entry(2, 400, "an encoding setting is impossible"),
   // command line
   "LG-USAGE-001": entry(2, 400, "an option is missing or wrong"),
   "LG-USAGE-002": entry(2, 400, "an unknown command"),

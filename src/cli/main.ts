@@ -45,6 +45,14 @@ const leadglass = group({
       about: "what attackers find out about a model in practice",
       load: () => import("./commands/audit.ts").then((m) => m.audit),
     },
+    key: {
+      about: "a hospital's secret for private encodings",
+      load: () => import("./commands/key.ts").then((m) => m.key),
+    },
+    encode: {
+      about: "private encodings of a cohort, with labels and a manifest",
+      load: () => import("./commands/encode.ts").then((m) => m.encode),
+    },
     ledger: {
       about: "every access of a run to private data, and whether the record is whole",
       load: () => import("./commands/ledger.ts").then((m) => m.ledger),
