@@ -49,12 +49,12 @@ export function filesOfEncodings({ nonce, images, files }: Sealed): string[] {
   return releaseOrder(images, bytesOf(nonce)).map((image) => places.get(image)!);
 }
 
-/** Reads sealed answers and checks them against their commitment. Throws LG-ENCODE-007 where they do not belong to it. */
+/** Reads sealed answers and checks them against their commitment. Throws LG-ATTACK-001 where they do not belong to it. */
 export function openSealed(text: string, { commitment }: Pick<PublicChallenge, "commitment">): Sealed {
   const found = commitmentOf(text);
   if (found !== commitment)
     throw new LeadglassError(
-      "LG-ENCODE-007",
+      "LG-ATTACK-001",
       `sealed answers: their hash begins ${found.slice(0, 12)}, the published commitment ${commitment.slice(0, 12)}`,
       { hint: "These are not the answers that were committed to: ask the organiser, and believe no score." },
     );

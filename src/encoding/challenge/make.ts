@@ -45,13 +45,13 @@ const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 /**
  * Makes OUT/public (challenge.json, commitment.txt, release/) and OUT/sealed/answers.json. The commitment is written
  * before the release; what it commits to decides every answer. Images are drawn from the system's generator.
- * Throws LG-ENCODE-007 for a cohort that is too small, and what encoding throws.
+ * Throws LG-ATTACK-001 for a cohort that is too small, and what encoding throws.
  */
 export async function makeChallenge(options: ChallengeOptions): Promise<PublicChallenge> {
   const { cohort, key, scheme, out, images: count, known, targets, size } = options;
   if (count + targets > cohort.records.length || known >= count)
     throw new LeadglassError(
-      "LG-ENCODE-007",
+      "LG-ATTACK-001",
       `challenge: ${count} images, ${targets} targets and ${known} known pairs; the cohort has ${cohort.records.length} images`,
       { hint: "Ask for fewer images or targets, and fewer known pairs than images." },
     );
@@ -98,12 +98,12 @@ export async function makeChallenge(options: ChallengeOptions): Promise<PublicCh
   return challenge;
 }
 
-/** Reads OUT/public/challenge.json. Throws LG-ENCODE-007 where it is not one. */
+/** Reads OUT/public/challenge.json. Throws LG-ATTACK-001 where it is not one. */
 export async function readChallenge(dir: string): Promise<PublicChallenge> {
   const text = await readFile(join(dir, "challenge.json"), "utf8").catch(() => undefined);
   const parsed = publicSchema.safeParse(text === undefined ? undefined : parseJson(text));
   if (parsed.success) return parsed.data;
-  throw new LeadglassError("LG-ENCODE-007", `${dir}/challenge.json: there is none, or it is not a challenge's`, {
+  throw new LeadglassError("LG-ATTACK-001", `${dir}/challenge.json: there is none, or it is not a challenge's`, {
     hint: "Name the public folder of a challenge, made by leadglass challenge make.",
   });
 }
@@ -116,13 +116,13 @@ const parseJson = (text: string): unknown => {
   }
 };
 
-/** Reads sealed answers and checks them against the challenge. Throws LG-ENCODE-007. */
+/** Reads sealed answers and checks them against the challenge. Throws LG-ATTACK-001. */
 export const readAnswers = async (file: string, challenge: PublicChallenge): Promise<Sealed> =>
   openSealed(await readFile(file, "utf8"), challenge);
 
 /**
  * What an attacker sees of a challenge whose cohort is at hand, and, with the sealed answers, the truth.
- * Throws LG-ENCODE-007 where the cohort lacks a candidate or its images are no whole patches.
+ * Throws LG-ATTACK-001 where the cohort lacks a candidate or its images are no whole patches.
  */
 export async function viewOfChallenge(
   dir: string,
@@ -134,7 +134,7 @@ export async function viewOfChallenge(
   const { scheme, image: shape } = release.manifest;
   if (shape.height % scheme.patch !== 0 || shape.width % scheme.patch !== 0)
     throw new LeadglassError(
-      "LG-ENCODE-007",
+      "LG-ATTACK-001",
       `${dir}: ${shape.height} x ${shape.width} pixels, patches of ${scheme.patch}`,
       {
         hint: "These attacks need images of whole patches.",
@@ -144,7 +144,7 @@ export async function viewOfChallenge(
   const indices = challenge.candidates.map((file) => {
     const found = places.get(file);
     if (found === undefined)
-      throw new LeadglassError("LG-ENCODE-007", `${cohort.place}: it lacks a candidate of the challenge`, {
+      throw new LeadglassError("LG-ATTACK-001", `${cohort.place}: it lacks a candidate of the challenge`, {
         hint: "Give --public the cohort that the challenge was made from.",
       });
     return found;
@@ -183,10 +183,10 @@ export async function viewOfChallenge(
   };
 }
 
-/** True mean encodings of track 2's targets, [targets][outputs]. Throws LG-ENCODE-007 for another key than committed. */
+/** True mean encodings of track 2's targets, [targets][outputs]. Throws LG-ATTACK-001 for another key than committed. */
 export async function targetEncodings(dir: string, cohort: Cohort, key: Key, sealed: Sealed): Promise<Float32Array[]> {
   if (fingerprintOf(key) !== sealed.keyFingerprint)
-    throw new LeadglassError("LG-ENCODE-007", `key ${key.id}: it is not the one that the challenge committed to`, {
+    throw new LeadglassError("LG-ATTACK-001", `key ${key.id}: it is not the one that the challenge committed to`, {
       hint: "Give the key that the challenge was made with.",
     });
   const challenge = await readChallenge(dir);

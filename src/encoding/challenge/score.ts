@@ -24,13 +24,13 @@ const bandOf = (accuracy: number): ChallengeScore["kAnonymity"]["band"] =>
   accuracy > 0.2 ? "bad" : accuracy >= 0.05 ? "moderate" : "good";
 
 const unfit = (message: string): LeadglassError =>
-  new LeadglassError("LG-ENCODE-007", `submission: ${message}`, {
+  new LeadglassError("LG-ATTACK-001", `submission: ${message}`, {
     hint: 'Give {"ranks": [[file, ...], ...]}: for each encoding the candidates, best first.',
   });
 
 /**
  * Scores track 1: `ranks[i]` are the files that encoding i is said to show, best first. Known pairs do not count.
- * Throws LG-ENCODE-007 for a submission that does not fit the challenge.
+ * Throws LG-ATTACK-001 for a submission that does not fit the challenge.
  */
 export function scoreMatching(
   challenge: PublicChallenge,
@@ -72,7 +72,7 @@ export function scoreMatching(
 
 /**
  * Scores track 2: submitted mean patches [targets, width] against the true ones. A target counts where the submission of no
- * other target is nearer to its true encoding (the public challenge's rule). Throws LG-ENCODE-007 for other shapes.
+ * other target is nearer to its true encoding (the public challenge's rule). Throws LG-ATTACK-001 for other shapes.
  */
 export function scoreImitation(
   truth: readonly ArrayLike<number>[],
