@@ -117,7 +117,7 @@ const parseJson = (text: string): unknown => {
 };
 
 /** Reads sealed answers and checks them against the challenge. Throws LG-ATTACK-001. */
-export const readAnswers = async (file: string, challenge: PublicChallenge): Promise<Sealed> =>
+export const readAnswers = async (file: string, challenge: Pick<PublicChallenge, "commitment">): Promise<Sealed> =>
   openSealed(await readFile(file, "utf8"), challenge);
 
 /**
