@@ -20,6 +20,7 @@ export const attack = group({
           ["linkage", "K4: another image of the same patient"],
           ["known-pairs", "K1: decode everything from a few known pairs"],
           ["matching", "the break without any pair"],
+          ["mmd", "R1: an encoder of the attacker's own, trained to look alike"],
         ] as const
       ).map(([name, about]) => [name, { about, load: () => import("./attack-run.ts").then((m) => m.attackRun(name)) }]),
     ),

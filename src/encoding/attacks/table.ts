@@ -17,6 +17,7 @@ import { decode, nearest, similarity } from "./decoder.ts";
 import { breakByKnownPairs } from "./known-pairs.ts";
 import { mostAlikeSlots, nearestEncodings } from "./layout.ts";
 import { meansOf } from "./means.ts";
+import { breakByMmd } from "./mmd.ts";
 import { startProducts, type Products } from "./products.ts";
 import { breakUnpaired } from "./unpaired.ts";
 import { alignTo, unshuffle, unshuffleSuccess, type Unshuffled } from "./unshuffle.ts";
@@ -238,6 +239,23 @@ export const attacks: Readonly<Record<string, Attack>> = {
       };
     },
   },
+  mmd: {
+    about:
+      "R1: trains a linear encoder of its own on mean patches until the 19 kernels cannot tell its output from the release",
+    knowledge: [encodings, architecture, "the originals, in unknown order"],
+    control: "linear",
+    run: async ({ codes, candidates, seed }, { onProgress }) => {
+      const { images, loss } = await breakByMmd(
+        { codes: meansOf(codes), candidates: meansOf(candidates) },
+        { seed, ...(onProgress ? { onProgress } : {}) },
+      );
+      return {
+        candidates: images,
+        scored: ({ candidateOf }) => ({ success: agreement(images, candidateOf), chance: 1 / candidateOf.length }),
+        details: { loss },
+      };
+    },
+  },
 };
 
 function slotSuccess(view: AttackView, undone: Unshuffled, positions: Int32Array): Success {
@@ -274,7 +292,8 @@ const runOne = async (
     shared?.set("unshuffled", undone);
     return undone;
   };
-  return attacks[name]!.run(view, { products, unshuffled, ...(onProgress ? { onProgress } : {}) });
+  // Awaited here: the engine lives until the end of this block.
+  return await attacks[name]!.run(view, { products, unshuffled, ...(onProgress ? { onProgress } : {}) });
 };
 
 /** The scheme that an attack must break, in the sizes of the one attacked. */
