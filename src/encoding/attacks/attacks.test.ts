@@ -64,6 +64,12 @@ it("matchingWithoutPairs_breaksLinear", async () => {
   expect(success!.value).toBeGreaterThan(0.9);
 });
 
+it("mmd_breaksLinear", async () => {
+  const { view, truth } = await staged(schemes.linear, { known: 0 });
+  const { success } = await runAttack("mmd", view, { truth, control: false });
+  expect(success!.value).toBeGreaterThan(0.9);
+});
+
 it("answersOfOtherImages_areNoSuccess", async () => {
   const { view, truth } = await staged(schemes.neuracrypt);
   // The codes of one half with the originals of other images: nothing can be found, and nothing may be claimed.

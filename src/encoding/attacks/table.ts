@@ -23,11 +23,18 @@ import { breakUnpaired } from "./unpaired.ts";
 import { alignTo, unshuffle, unshuffleSuccess, type Unshuffled } from "./unshuffle.ts";
 import { stageRelease, type AttackTruth, type AttackView } from "./view.ts";
 
+export interface Scored {
+  readonly success: Success;
+  readonly chance: number;
+  /** How the success grew. */
+  readonly stages?: readonly { readonly name: string; readonly success: Success }[];
+}
+
 /** What an attack answers for each encoding, before anybody says how right it is. */
 export interface Findings {
   /** Best candidate, or undefined where the attack names none. */
   readonly candidates?: Int32Array;
-  readonly scored: (truth: AttackTruth) => { readonly success: Success; readonly chance: number };
+  readonly scored: (truth: AttackTruth) => Scored;
   readonly details?: Readonly<Record<string, number | string>>;
 }
 
@@ -134,17 +141,19 @@ function inverse(positions: Int32Array, patches: number): Int32Array {
   return out;
 }
 
-/** The break without pairs on slots and on mean patches; the match whose graphs agree more is believed. */
+/**
+ * The break without pairs on slots, or, where the scheme marks no places, on mean patches. Which one is public.
+ */
 async function withoutPairs(view: AttackView, { products, unshuffled, onProgress }: Tools) {
-  const { codes, candidates } = view;
-  const means = await breakUnpaired({ aligned: meansOf(codes), candidates: meansOf(candidates) }, products);
-  if (!wholeImages(view)) return { route: "means", broken: means };
-  const slots = await breakUnpaired(
-    { aligned: (await unshuffled()).aligned, candidates },
-    products,
-    onProgress ? { onProgress } : {},
-  );
-  return slots.agreement >= means.agreement ? { route: "slots", broken: slots } : { route: "means", broken: means };
+  const { codes, candidates, scheme } = view;
+  const options = onProgress ? { onProgress } : {};
+  if (scheme.linear || scheme.position.kind === "none" || !wholeImages(view))
+    return {
+      route: "means",
+      broken: await breakUnpaired({ aligned: meansOf(codes), candidates: meansOf(candidates) }, products, options),
+    };
+  const { aligned } = await unshuffled();
+  return { route: "slots", broken: await breakUnpaired({ aligned, candidates }, products, options) };
 }
 
 /** All attacks by name. */
@@ -234,6 +243,9 @@ export const attacks: Readonly<Record<string, Attack>> = {
         scored: ({ candidateOf }) => ({
           success: agreement(broken.images, candidateOf),
           chance: 1 / candidateOf.length,
+          stages: broken.stages.flatMap(({ name, images }) =>
+            images ? [{ name, success: agreement(images, candidateOf) }] : [],
+          ),
         }),
         details: { route, graphsAgree: broken.agreement, explained: broken.decoder.explained },
       };
@@ -270,6 +282,7 @@ export interface AttackReport {
   /** Null where nobody gave the answers. */
   readonly success: Success | null;
   readonly chance: number | null;
+  readonly stages?: Scored["stages"];
   /** The same attack on the positive control. */
   readonly control: { readonly scheme: string; readonly success: Success; readonly chance: number } | null;
   /** False where the attack does not break its control: then its failure says nothing. */
@@ -370,8 +383,8 @@ export async function runAttack(
         seed: view.seed,
         random: seededRandom(view.seed, "control"),
       });
-      const result = (await runOne(name, staged.view)).scored(staged.truth);
-      controlled = { scheme: scheme.name, ...result };
+      const { success, chance } = (await runOne(name, staged.view)).scored(staged.truth);
+      controlled = { scheme: scheme.name, success, chance };
     }
   }
   const valid = controlled ? controlled.success.low > controlled.chance : null;
@@ -380,6 +393,7 @@ export async function runAttack(
     knowledge: attack.knowledge,
     success: scored?.success ?? null,
     chance: scored?.chance ?? null,
+    ...(scored?.stages ? { stages: scored.stages } : {}),
     control: controlled,
     valid,
     verdict: verdictOf(scored, valid),

@@ -76,11 +76,18 @@ const transposed = (data: Float32Array, rows: number): Float32Array => {
 
 const scaled = (data: Float32Array, by: number): Float32Array => data.map((x) => x * by);
 
+/** What was believed after a step. */
+export interface Stage {
+  readonly name: string;
+  readonly images?: Int32Array;
+  readonly layout: Int32Array;
+}
+
 export interface UnpairedBreak {
   /** The candidate that each encoding is said to show. */
   readonly images: Int32Array;
-  /** What the graphs alone said, before any key recovery. */
-  readonly firstImages: Int32Array;
+  /** How the match grew, step by step. */
+  readonly stages: readonly Stage[];
   /** The key, as far as a linear decoder goes, and the layout of slots. */
   readonly decoder: Decoder;
   readonly mean: Float32Array;
@@ -135,6 +142,7 @@ export async function breakUnpaired(
     products,
   );
   onProgress?.(2, steps);
+  const stages: Stage[] = [{ name: "graphs of slots", layout }];
   const imagesA = normalScores(await imageGraph(codes, products), n);
   const imagesB = normalScores(await imageGraph(pixels, products), n);
   // Standardised over images at each place, so that an image's profile is its own and not its template's.
@@ -180,11 +188,13 @@ export async function breakUnpaired(
     const scores = await product(placesA, sorted, { m: patches, k: pairs, n: patches }, { transB: true });
     return assignBest(scores, patches, patches);
   };
-  const firstImages = await matchImages();
-  onProgress?.(3, steps);
-  layout = await layoutFor(firstImages);
   let images = await matchImages();
+  onProgress?.(3, steps);
   layout = await layoutFor(images);
+  stages.push({ name: "graphs of images", images, layout });
+  images = await matchImages();
+  layout = await layoutFor(images);
+  stages.push({ name: "graphs of images again", images, layout });
   onProgress?.(4, steps);
   let decoder: Decoder | undefined;
   let decoded = codes;
@@ -197,9 +207,10 @@ export async function breakUnpaired(
     const settled = next.every((c, i) => c === images[i]);
     images = next;
     layout = decoder.layout;
+    stages.push({ name: `key recovery ${round + 1}`, images, layout });
     onProgress?.(5 + round, steps);
     if (settled) break;
   }
   onProgress?.(steps, steps);
-  return { images, firstImages, decoder: decoder!, mean, codeMean, decoded, scores, agreement: agreed };
+  return { images, stages, decoder: decoder!, mean, codeMean, decoded, scores, agreement: agreed };
 }
