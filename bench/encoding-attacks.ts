@@ -1,170 +1,156 @@
 /**
- * What the closed-form attacks take from encodings of real chest x-rays: un-shuffling, known pairs, no pair. Run as
- *   node bench/encoding-attacks.ts OUT.json [--depth 0,4,10] [--width 512] [--position 1] [--noise 0]
- * and the picture sheets are written beside OUT.json. Rows already in OUT.json are kept: it can be interrupted.
+ * What the closed-form attacks take from encodings of real chest x-rays, scheme by scheme. Run as
+ *   node bench/encoding-attacks.ts OUT.json [--case depth-4,depth-0,...] [--width 512] [--seed 1]
+ * Rows that OUT.json has are kept, so it can be interrupted; picture sheets are written beside it.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { openCohort, openImages } from "../src/cohort/index.ts";
-import {
-  agreement,
-  centred,
-  meanImage,
-  patchesOfPixels,
-  pick,
-  pixelsOfPatches,
-  reorder,
-  vectors,
-} from "../src/encoding/attacks/arrays.ts";
-import { decode, nearest, similarity } from "../src/encoding/attacks/decoder.ts";
+import { pick, pixelsOfPatches } from "../src/encoding/attacks/arrays.ts";
 import { psnr, ssim } from "../src/encoding/attacks/fidelity.ts";
-import { breakByKnownPairs } from "../src/encoding/attacks/known-pairs.ts";
-import { startProducts } from "../src/encoding/attacks/products.ts";
 import { pictureSheet } from "../src/encoding/attacks/sheet.ts";
-import { unshuffle, unshuffleSuccess } from "../src/encoding/attacks/unshuffle.ts";
-import { breakUnpaired } from "../src/encoding/attacks/unpaired.ts";
+import { attackNames, reconstruct, runAttack } from "../src/encoding/attacks/table.ts";
+import type { Unshuffled } from "../src/encoding/attacks/unshuffle.ts";
+import { stageRelease } from "../src/encoding/attacks/view.ts";
+import { schemes, type Scheme } from "../src/encoding/schemes/index.ts";
 import { seededRandom, shuffle } from "../src/math/random.ts";
 import { mean } from "../src/math/statistics.ts";
-import { randomEncodings, shuffledOrders } from "../test/support/random-encoder.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    depth: { type: "string", default: "0,4,10" },
+    case: { type: "string", default: "depth-4" },
     width: { type: "string", default: "512" },
-    position: { type: "string", default: "1" },
-    noise: { type: "string", default: "0" },
     seed: { type: "string", default: "1" },
+    images: { type: "string", default: "128" },
+    known: { type: "string", default: "32" },
+    pictures: { type: "boolean", default: false },
     data: { type: "string", default: "../shared/data/nih-cxr-256" },
   },
 });
 const out = positionals[0] ?? "encoding-attacks.json";
-const [width, position, noise, seed] = [values.width, values.position, values.noise, values.seed].map(Number) as [
+const [width, seed, images, known] = [values.width, values.seed, values.images, values.known].map(Number) as [
   number,
   number,
   number,
   number,
 ];
-const rows: Record<string, unknown>[] = existsSync(out)
-  ? (JSON.parse(readFileSync(out, "utf8")) as Record<string, unknown>[])
-  : [];
+const base: Scheme = { ...schemes.neuracrypt, width, outputs: width };
+const sized = (scheme: Scheme): Scheme => ({ ...scheme, width, outputs: Math.min(scheme.outputs, width) });
+const cases: Record<string, Scheme> = {
+  ...Object.fromEntries([0, 4, 10].map((depth) => [`depth-${depth}`, { ...base, depth }])),
+  ...Object.fromEntries(
+    (
+      [
+        "linear",
+        "position-scaled",
+        "position-removed",
+        "position-keyed",
+        "mixed",
+        "narrow",
+        "dropped",
+        "noisy",
+      ] as const
+    ).map((name) => [name, sized(schemes[name])]),
+  ),
+};
+type Row = Record<string, unknown>;
+const rows: Row[] = existsSync(out) ? (JSON.parse(readFileSync(out, "utf8")) as Row[]) : [];
 
-const [challenge, held, known] = [128, 32, 32];
+// One image of most patients and two of some, so that linkage can be scored; matching is by image.
 const cohort = await openCohort(values.data);
-const firsts = [...Map.groupBy(cohort.records.keys(), (i) => cohort.records[i]!.patientId).values()].map((i) => i[0]!);
-const chosen = shuffle(firsts, seededRandom(seed, "patients")).slice(0, challenge + held + 40);
+const byPatient = [...Map.groupBy(cohort.records.keys(), (i) => cohort.records[i]!.patientId).values()];
+const drawn = shuffle(byPatient, seededRandom(seed, "patients"));
+const twice = drawn.filter((all) => all.length > 1).slice(0, Math.floor(images / 8));
+const once = drawn.filter((all) => !twice.includes(all)).slice(0, images - 2 * twice.length);
+const chosen = shuffle(
+  [
+    ...twice.flatMap((all, p) => all.slice(0, 2).map((i) => [i, p] as const)),
+    ...once.map((all, p) => [all[0]!, twice.length + p] as const),
+  ],
+  seededRandom(seed, "order"),
+);
 const store = openImages(cohort, { size: 256, normalise: "none" });
-const pixels = await store.readBatch(chosen);
-const shape = { channels: 1, height: 256, width: 256, side: 16 };
-const all = patchesOfPixels(pixels, shape);
-// Public statistics: images of other patients, beyond those that are encoded.
-const range = (from: number, to: number) => Array.from({ length: to - from }, (_, k) => from + k);
-const publicSet = pick(all, range(challenge + held, challenge + held + 40));
-const centre = mean(publicSet.data);
-const scale = Math.sqrt(mean(publicSet.data.map((x) => (x - centre) ** 2)));
-const standard = (set: typeof all) => ({ ...set, data: set.data.map((x) => (x - centre) / scale) });
-const originals = standard(pick(all, range(0, challenge + held)));
+const pixels = await store.readBatch(chosen.map(([i]) => i));
+const shape = { channels: 1, height: 256, width: 256 };
 
-for (const depth of values.depth.split(",").map(Number)) {
-  const name = `depth ${depth}, width ${width}, position x${position}, noise ${noise}, seed ${seed}`;
-  if (rows.some((row) => row["name"] === name)) continue;
-  await using products = await startProducts();
-  const plain = await randomEncodings(
-    originals,
-    standard(publicSet),
-    { width, depth, position, noise, seed },
-    products,
-  );
-  const positions = shuffledOrders(plain.images, plain.patches, seed);
-  const shuffled = reorder(plain, positions);
-  const seconds = async <T>(work: () => Promise<T>): Promise<[T, number]> => {
-    const start = performance.now();
-    const result = await work();
-    return [result, Math.round((performance.now() - start) / 100) / 10];
-  };
-  const [undone, unshuffleSeconds] = await seconds(() => unshuffle(shuffled, products));
-  const { success: patches } = unshuffleSuccess(undone, positions);
-  const challengeCodes = pick(undone.aligned, range(0, challenge));
-  const challengeImages = pick(originals, range(0, challenge));
-
-  // K1: pairs 0 to 31 are known; the other 96 of the challenge are to be found among themselves.
-  const others = range(known, challenge);
-  const [k1, k1Seconds] = await seconds(() =>
-    breakByKnownPairs(
-      { aligned: undone.aligned, known: range(0, known), originals: pick(originals, range(0, known)) },
-      products,
-    ),
-  );
-  const otherImages = centred(pick(originals, others), k1.mean);
-  const k1Scores = await similarity(pick(k1.decoded, others), otherImages, products);
-
-  // No pair: the attacker holds the 128 originals in another order. The 32 held-out encodings have no original in hand.
-  const order = shuffle(range(0, challenge), seededRandom(seed, "candidates"));
-  const truth = Int32Array.from(range(0, challenge), (i) => order.indexOf(i));
-  const [unpaired, unpairedSeconds] = await seconds(() =>
-    breakUnpaired({ aligned: challengeCodes, candidates: pick(challengeImages, order) }, products),
-  );
-  const heldIndices = range(challenge, challenge + held);
-  const heldDecoded = await decode(
-    centred(pick(undone.aligned, heldIndices), unpaired.codeMean),
-    unpaired.decoder,
-    products,
-  );
-
-  // Reconstruction of images that neither attacker holds, beside the mean image, which needs no encoding.
-  const truthPixels = pixelsOfPatches(pick(all, heldIndices), shape);
-  const inPixels = (set: typeof all, meanOf: Float32Array): Float32Array =>
-    pixelsOfPatches(
-      { ...set, data: set.data.map((x, at) => (x + meanOf[at % meanOf.length]!) * scale + centre) },
-      shape,
-    );
-  const flat = vectors(new Float32Array(heldDecoded.data.length), held, all.patches, all.width);
-  const pictures = {
-    knownPairs: inPixels(pick(k1.decoded, heldIndices), k1.mean),
-    noPair: inPixels(heldDecoded, unpaired.mean),
-    chance: inPixels(flat, meanImage(standard(publicSet))),
-  };
-  const each = (set: Float32Array, i: number) => set.subarray(i * 65536, (i + 1) * 65536);
-  const clamp = (x: Float32Array) => x.map((v) => Math.min(1, Math.max(0, v)));
-  const quality = Object.fromEntries(
-    Object.entries(pictures).map(([key, set]) => {
-      const found = range(0, held).map((i) => [clamp(each(set, i)), each(truthPixels, i)] as const);
-      return [
-        key,
-        {
-          ssim: mean(found.map(([a, b]) => ssim(a, b, 256, 256))),
-          psnr: mean(found.map(([a, b]) => psnr(a, b))),
-        },
-      ];
-    }),
-  );
-  const six = range(0, 6);
-  const sheet = await pictureSheet(
-    [truthPixels, pictures.knownPairs, pictures.noPair, pictures.chance].map((set) =>
-      six.map((i) => clamp(each(set, i))),
-    ),
-    { height: 256, width: 256 },
-  );
-  writeFileSync(join(dirname(out), `${name.replaceAll(/[ ,.]+/g, "-")}.png`), sheet);
-  rows.push({
-    name,
-    unshuffle: { ...patches, chance: 1 / all.patches, seconds: unshuffleSeconds },
-    knownPairs: {
-      ...agreement(nearest(k1Scores, others.length), range(0, others.length)),
-      chance: 1 / others.length,
-      explained: k1.decoder.explained,
-      seconds: k1Seconds,
-    },
-    noPair: {
-      ...agreement(unpaired.images, truth),
-      graphsAlone: agreement(unpaired.firstImages, truth),
-      chance: 1 / challenge,
-      explained: unpaired.decoder.explained,
-      seconds: unpairedSeconds,
-    },
-    reconstruction: quality,
+for (const name of values.case.split(",")) {
+  const scheme = cases[name]!;
+  const key = `${name}, width ${width}, ${images} images, seed ${seed}`;
+  if (rows.some((row) => row["name"] === key)) continue;
+  const { view, truth } = await stageRelease({
+    pixels,
+    patients: chosen.map(([, p]) => p),
+    scheme,
+    shape,
+    known,
+    seed,
+    random: seededRandom(seed, "nonces"),
   });
+  const shared = new Map<string, Unshuffled>();
+  const row: Row = { name: key };
+  for (const attack of attackNames) {
+    const {
+      candidates: _,
+      knowledge: __,
+      ...report
+    } = await runAttack(attack, view, { truth, control: false, shared });
+    row[attack] = report;
+    process.stdout.write(`${key}: ${attack} ${JSON.stringify(report)}\n`);
+  }
+  if (values.pictures) {
+    // The second half of the encodings has no original in the attacker's hands: decoded with what the first half gave.
+    const half = images / 2;
+    const range = (from: number, to: number) => Array.from({ length: to - from }, (_, k) => from + k);
+    const originals = pixelsOfPatches(pick(view.candidates, truth.candidateOf), { ...shape, side: scheme.patch }).map(
+      (x) => x * scheme.pixels.deviation + scheme.pixels.mean,
+    );
+    const firstCandidates = [...truth.candidateOf.subarray(0, half)].sort((a, b) => a - b);
+    const held = range(half, images);
+    const each = (set: Float32Array, i: number) => set.subarray(i * 65536, (i + 1) * 65536);
+    const truthOf = held.map((i) => each(originals, i));
+    const average = new Float32Array(65536);
+    for (let i = 0; i < half; i++) each(originals, i).forEach((x, at) => (average[at]! += x / half));
+    const found = {
+      knownPairs: await reconstruct("known-pairs", view, held),
+      noPair: await reconstruct(
+        "matching",
+        {
+          ...view,
+          codes: pick(view.codes, range(0, half)),
+          candidates: pick(view.candidates, firstCandidates),
+          known: [],
+        },
+        held,
+        pick(view.codes, held),
+      ),
+    };
+    const sets: Record<string, Float32Array[]> = {
+      original: truthOf,
+      ...Object.fromEntries(
+        Object.entries(found).flatMap(([k, set]) => (set ? [[k, held.map((_, i) => each(set, i))]] : [])),
+      ),
+      chance: held.map(() => average),
+    };
+    row["reconstruction"] = Object.fromEntries(
+      Object.entries(sets)
+        .slice(1)
+        .map(([k, set]) => [
+          k,
+          {
+            ssim: mean(set.map((x, i) => ssim(x, truthOf[i]!, 256, 256))),
+            psnr: mean(set.map((x, i) => psnr(x, truthOf[i]!))),
+          },
+        ]),
+    );
+    process.stdout.write(`${JSON.stringify(row["reconstruction"])}\n`);
+    const sheet = await pictureSheet(
+      Object.values(sets).map((set) => set.slice(0, 6)),
+      { height: 256, width: 256 },
+    );
+    writeFileSync(join(dirname(out), `${name}.png`), sheet);
+  }
+  rows.push(row);
   writeFileSync(out, `${JSON.stringify(rows, null, 2)}\n`);
-  process.stdout.write(`${JSON.stringify(rows.at(-1))}\n`);
 }

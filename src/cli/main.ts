@@ -57,6 +57,14 @@ const leadglass = group({
       about: "private encodings of a cohort, with labels and a manifest",
       load: () => import("./commands/encode.ts").then((m) => m.encode),
     },
+    attack: {
+      about: "attackers of stated knowledge against a release",
+      load: () => import("./commands/attack.ts").then((m) => m.attack),
+    },
+    challenge: {
+      about: "a sealed challenge from a cohort; verify it, score submissions",
+      load: () => import("./commands/challenge.ts").then((m) => m.challenge),
+    },
     ledger: {
       about: "every access of a run to private data, and whether the record is whole",
       load: () => import("./commands/ledger.ts").then((m) => m.ledger),

@@ -139,7 +139,7 @@ export async function encodeCohort(options: EncodeOptions): Promise<EncodeResult
       ...(options.resume ? { resume: true } : {}),
     },
   );
-  const order = randomOrder(images, writer.nonce);
+  const order = releaseOrder(images, writer.nonce);
   const labels = labelsOf(options, order);
   lintLabels(labels);
   using store = openImages(cohort, { size: { width, height }, channels, normalise: "none", cacheBytes: 0 });
@@ -199,7 +199,7 @@ function freshNonce(): Uint8Array {
 }
 
 /** A random order that the release's secret nonce decides: sorted by 64 random bits each. */
-function randomOrder(images: readonly number[], nonce: Uint8Array): number[] {
+export function releaseOrder(images: readonly number[], nonce: Uint8Array): number[] {
   const words = expandWords(nonce, "order", 2 * images.length);
   const rank = (i: number): number => words[2 * i]! * 2 ** 21 + (words[2 * i + 1]! >>> 11);
   return [...images.keys()].sort((a, b) => rank(a) - rank(b)).map((i) => images[i]!);

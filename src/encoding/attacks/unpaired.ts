@@ -76,17 +76,26 @@ const transposed = (data: Float32Array, rows: number): Float32Array => {
 
 const scaled = (data: Float32Array, by: number): Float32Array => data.map((x) => x * by);
 
+/** What was believed after a step. */
+export interface Stage {
+  readonly name: string;
+  readonly images?: Int32Array;
+  readonly layout: Int32Array;
+}
+
 export interface UnpairedBreak {
   /** The candidate that each encoding is said to show. */
   readonly images: Int32Array;
-  /** What the graphs alone said, before any key recovery. */
-  readonly firstImages: Int32Array;
+  /** How the match grew, step by step. */
+  readonly stages: readonly Stage[];
   /** The key, as far as a linear decoder goes, and the layout of slots. */
   readonly decoder: Decoder;
   readonly mean: Float32Array;
   readonly codeMean: Float32Array;
   /** Encodings decoded, minus `mean`. */
   readonly decoded: Vectors;
+  /** How well the two graphs of images agree under the match, up to about 1; it needs no answers. */
+  readonly agreement: number;
   /** Cosine of decoded encodings with candidates, [encodings, candidates]. */
   readonly scores: Float32Array;
 }
@@ -112,21 +121,61 @@ export async function breakUnpaired(
   const { product } = products;
   const [codeMean, mean] = [meanImage(aligned), meanImage(candidates)];
   const [codes, pixels] = [centred(aligned, codeMean), centred(candidates, mean)];
-  const steps = rounds + 2;
-  const [imagesA, imagesB] = [await imageGraph(codes, products), await imageGraph(pixels, products)];
+  const steps = rounds + 4;
+  const graphs = async (places: Float32Array, energy: Float32Array): Promise<readonly [Float32Array, Float32Array]> => {
+    const profiles = standardiseRows(energy.slice(), patches);
+    return [
+      normalScores(await product(profiles, profiles, { m: patches, k: n, n: patches }, { transB: true }), patches),
+      normalScores(await product(places, places, { m: patches, k: pairs, n: patches }, { transB: true }), patches),
+    ];
+  };
+  const pairs = (n * (n - 1)) / 2;
   const [energyA, energyB] = [energies(codes), energies(pixels)];
-  // Standardised over images at each place, so that an image's profile is its own and not its template's.
-  const profile = (e: Float32Array): Float32Array => transposed(standardiseRows(e.slice(), patches), patches);
-  const firstImages = await matchGraphs(
-    [[normalScores(imagesA, n), normalScores(imagesB, n)]],
-    scaled(quantileEvidence(profile(energyA), profile(energyB), n), 0.1),
-    n,
+  const [placesA, placesB] = [await placeSimilarities(codes, products), await placeSimilarities(pixels, products)];
+  onProgress?.(1, steps);
+  // Which places vary together says where they are, and needs no image to be matched.
+  const [slotsA, slotsB] = [await graphs(placesA, energyA), await graphs(placesB, energyB)];
+  let layout = await matchGraphs(
+    slotsA.map((graph, k) => [graph, slotsB[k]!] as const),
+    scaled(quantileEvidence(energyA, energyB, patches), 0.3),
+    patches,
     products,
   );
-  onProgress?.(1, steps);
-  const [placesA, placesB] = [await placeSimilarities(codes, products), await placeSimilarities(pixels, products)];
-  const pairs = placesA.length / patches;
-  // Once images are matched, the similarities of pairs are in the same order on both sides: slots are compared directly.
+  onProgress?.(2, steps);
+  const stages: Stage[] = [{ name: "graphs of slots", layout }];
+  const imagesA = normalScores(await imageGraph(codes, products), n);
+  const imagesB = normalScores(await imageGraph(pixels, products), n);
+  // Standardised over images at each place, so that an image's profile is its own and not its template's.
+  const profile = (e: Float32Array): Float32Array => transposed(standardiseRows(e.slice(), patches), patches);
+  const [profileA, profileB] = [profile(energyA), profile(energyB)];
+  const unordered = quantileEvidence(profileA, profileB, n);
+  standardiseRows(profileA, n);
+  standardiseRows(profileB, n);
+  let agreed = -Infinity;
+  const matchImages = async (): Promise<Int32Array> => {
+    const inSlots = profileB.map((_, at) => profileB[at - (at % patches) + layout[at % patches]!]!);
+    const maps = await product(profileA, inSlots, { m: n, k: patches, n }, { transB: true });
+    let best = new Int32Array();
+    agreed = -Infinity;
+    // How much weight the evidence of single images deserves is not known: the graphs say which match fits best.
+    for (const [unorderedWeight, mapWeight] of [
+      [0.1, 0.5],
+      [0.1, 1.5],
+      [0, 1],
+      [0.1, 0.1],
+    ] as const) {
+      const evidence = maps.map((x, at) => (mapWeight * x) / patches + unorderedWeight * unordered[at]!);
+      const match = await matchGraphs([[imagesA, imagesB]], evidence, n, products);
+      let sum = 0;
+      for (let i = 0; i < n; i++)
+        for (let j = 0; j < n; j++) sum += imagesA[i * n + j]! * imagesB[match[i]! * n + match[j]!]!;
+      if (sum / n ** 2 > agreed) {
+        best = match as Int32Array<ArrayBuffer>;
+        agreed = sum / n ** 2;
+      }
+    }
+    return best;
+  };
   const layoutFor = async (match: Int32Array): Promise<Int32Array> => {
     const sorted = new Float32Array(placesB.length);
     for (let i = 0, at = 0; i < n; i++)
@@ -135,12 +184,18 @@ export async function breakUnpaired(
         const from = p * n - (p * (p + 1)) / 2 + q - p - 1;
         for (let s = 0; s < patches; s++) sorted[s * pairs + at] = placesB[s * pairs + from]!;
       }
+    // Once images are matched, the similarities of pairs are in the same order on both sides.
     const scores = await product(placesA, sorted, { m: patches, k: pairs, n: patches }, { transB: true });
     return assignBest(scores, patches, patches);
   };
-  let images = firstImages;
-  let layout = await layoutFor(images);
-  onProgress?.(2, steps);
+  let images = await matchImages();
+  onProgress?.(3, steps);
+  layout = await layoutFor(images);
+  stages.push({ name: "graphs of images", images, layout });
+  images = await matchImages();
+  layout = await layoutFor(images);
+  stages.push({ name: "graphs of images again", images, layout });
+  onProgress?.(4, steps);
   let decoder: Decoder | undefined;
   let decoded = codes;
   let scores = new Float32Array();
@@ -152,9 +207,10 @@ export async function breakUnpaired(
     const settled = next.every((c, i) => c === images[i]);
     images = next;
     layout = decoder.layout;
-    onProgress?.(3 + round, steps);
+    stages.push({ name: `key recovery ${round + 1}`, images, layout });
+    onProgress?.(5 + round, steps);
     if (settled) break;
   }
   onProgress?.(steps, steps);
-  return { images, firstImages, decoder: decoder!, mean, codeMean, decoded, scores };
+  return { images, stages, decoder: decoder!, mean, codeMean, decoded, scores, agreement: agreed };
 }
