@@ -15,7 +15,11 @@ interface Probe {
 interface Step {
   readonly classes: Readonly<Record<"real" | "fake", readonly number[]>>;
   readonly losses: Readonly<Record<"real" | "fake" | "generator", number>>;
-  readonly parameters: readonly (HashedTensor & { readonly gradient: Probe; readonly newWeights: Probe })[];
+  readonly parameters: readonly (HashedTensor & {
+    readonly gradient: Probe;
+    readonly newWeights: Probe;
+    readonly float32Error: number;
+  })[];
 }
 
 /** PyTorch 2.13 in float64: test/fixtures/make_mcgan_step.py. */
@@ -120,12 +124,15 @@ describe.each(["instance", "batch"] as const)("one step of mcgan with %s normali
   });
 
   it("gradientsOfBothNetworks_equalPyTorchs", () => {
-    for (const { name, gradient } of step.parameters) {
-      const real = name.startsWith("discriminator");
-      const ours = (i: number): number =>
-        real ? found[`sum/${name}`]![i]! / rows + found[`exact/${name}`]![i]! : found[`sum/${name}`]![i]!;
-      const rms = Math.sqrt(gradient.sumOfSquares / found[name]!.length);
-      gradient.indices.forEach((i, k) => expect(Math.abs(ours(i) - gradient.values[k]!) / rms, name).toBeLessThan(10 * tolerance)); // prettier-ignore
+    for (const { name, gradient, float32Error } of step.parameters) {
+      const [sum, exact] = [found[`sum/${name}`]!, found[`exact/${name}`]];
+      const ours = (i: number): number => (exact ? sum[i]! / rows + exact[i]! : sum[i]!);
+      const rms = Math.sqrt(gradient.sumOfSquares / sum.length);
+      // Where batch normalisation takes away most of what a label adds, PyTorch's own float32 is off by more than 1e-4.
+      const bound = Math.max(tolerance, 5 * float32Error);
+      gradient.indices.forEach((i, k) =>
+        expect(Math.abs(ours(i) - gradient.values[k]!) / rms, name).toBeLessThan(bound),
+      );
     }
   });
 

@@ -3,6 +3,7 @@ import { mlp, mnistCnn, smallCnn } from "./cnn.ts";
 import type { Model, ModelShape } from "./model.ts";
 import { resnet9 } from "./resnet9.ts";
 import { textureCnn, textureLinear } from "./texture.ts";
+import { smallSwin, swin } from "./swin.ts";
 import { vit } from "./vit.ts";
 
 export interface Architecture {
@@ -32,6 +33,17 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     about: "the same with ReLU",
   },
   vit: { build: (shape) => vit(shape), imageSize: 128, about: "small vision transformer" },
+  "swin-t": {
+    build: (shape) => swin(shape),
+    imageSize: 224,
+    about: "Swin-T with one dense layer as head; freeze features.* and norm.* to train the head alone",
+  },
+  "swin-t-two-layer": {
+    build: (shape) => swin(shape, { head: "two-layer" }),
+    imageSize: 224,
+    about: "Swin-T with the two-layer head of arXiv 2407.12669",
+  },
+  "swin-small": { build: smallSwin, imageSize: 128, about: "a Swin of three stages for CPUs" },
   "mnist-cnn": { build: mnistCnn, imageSize: 28, about: "the network of Opacus's MNIST example" },
 };
 

@@ -10,3 +10,4 @@ export { vit, type VitOptions } from "./vit.ts";
 export type { BatchMoments, Discriminator, GanArchitecture, GanNorm, GanShape, Generator } from "./adversarial.ts";
 export { compactDiscriminator, compactGan, compactGenerator } from "./compact-gan.ts";
 export { mcgan, mcganDiscriminator, mcganGenerator } from "./mcgan.ts";
+export { smallSwin, swin, type SwinOptions } from "./swin.ts";
