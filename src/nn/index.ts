@@ -11,3 +11,4 @@ export type { BatchMoments, Discriminator, GanArchitecture, GanNorm, GanShape, G
 export { compactDiscriminator, compactGan, compactGenerator } from "./compact-gan.ts";
 export { mcgan, mcganDiscriminator, mcganGenerator } from "./mcgan.ts";
 export { smallSwin, swin, type SwinOptions } from "./swin.ts";
+export { foreignWeights, type ForeignTensor } from "./foreign-weights.ts";

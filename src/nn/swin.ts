@@ -206,7 +206,7 @@ export function swinHead(scope: Scope, pooled: Value, outputs: number, head: "li
   return dense(scope.at("head.2"), hidden, outputs);
 }
 
-/** A Swin for CPUs: images of 128 pixels, patches of 4, windows of 8, three stages; 0.7 M parameters. */
+/** A Swin for CPUs: images of 128 pixels, patches of 4, windows of 8, three stages; 0.57 M parameters. */
 export const smallSwin = (shape: ModelShape): Model =>
   swin(shape, {
     width: 32,

@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { openCohort, requireBothClasses, type Cohort, type SyntheticOrigin, type Target } from "../cohort/index.ts";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evaluation/index.ts";
 import { sizeOf } from "../graph/index.ts";
 import { secureRandom, seededRandom, type RandomSource } from "../math/random.ts";
-import { initialParameters, parameterCount, type Model } from "../nn/index.ts";
+import { foreignWeights, initialParameters, parameterCount, type ForeignTensor, type Model } from "../nn/index.ts";
 import {
   appendEntries,
   budgetOf,
@@ -18,6 +18,7 @@ import {
   type LedgerEntry,
 } from "../privacy/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
+import { decodeSafetensors } from "../runtime/safetensors.ts";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "../training/checkpoint.ts";
 import { startTeam } from "../training/engines.ts";
 import { accumulateGraph } from "../training/step.ts";
@@ -489,7 +490,14 @@ async function opening(
   const { cohortFingerprint, settings } = start;
   const { request } = how;
   const out = resolve(request.out);
-  const history = request.initFrom ? await historyOf(request.initFrom, cohortFingerprint, entries) : null;
+  const file = request.initFrom !== undefined && isWeightsFile(request.initFrom) ? request.initFrom : undefined;
+  const digest =
+    file &&
+    createHash("sha256")
+      .update(await readFile(file))
+      .digest("hex");
+  const fromRun = file === undefined ? request.initFrom : undefined;
+  const history = fromRun ? await historyOf(fromRun, cohortFingerprint, entries) : null;
   const inherited = [...firstBudget(entries, how.cohort), ...(history?.bodies ?? [])];
   const place = createHash("sha256").update(out).update(settings.seed).digest("hex").slice(0, 8);
   const name = settings.reproducible
@@ -499,9 +507,10 @@ async function opening(
   const own: LedgerBody[] = [
     { kind: "cohort-opened", cohortFingerprint, run: name, record: recordDigest(start) },
     ...(history ? [{ kind: "started-from", cohortFingerprint, run: name, from: history.from } as const] : []),
-    ...(request.initFrom
-      ? await generatorsBehind(request.initFrom, cohortFingerprint, { run: name, ledger: entries })
+    ...(digest
+      ? [{ kind: "public", cohortFingerprint, run: name, what: "starting weights from a file, declared public: no patient of this cohort may have been among what they learned from", details: { sha256: digest } } as const] // prettier-ignore
       : []),
+    ...(fromRun ? await generatorsBehind(fromRun, cohortFingerprint, { run: name, ledger: entries }) : []),
     ...accesses(settings, name, how),
   ];
   return {
@@ -621,18 +630,36 @@ export async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpo
   return checkpoint;
 }
 
-/** Weights of another run for the parameters that have its names and sizes. */
+/** Weights that another project wrote, where no run is named. */
+const isWeightsFile = (place: string): boolean => place.endsWith(".safetensors");
+
+async function readForeign(path: string): Promise<Record<string, ForeignTensor>> {
+  const { tensors } = decodeSafetensors(await readFile(path));
+  return Object.fromEntries(
+    Object.entries(tensors).flatMap(([name, { dtype, shape, data }]) =>
+      dtype === "float32" ? [[name, { shape, data: data as Float32Array }]] : [],
+    ),
+  );
+}
+
+async function weightsOfRun(dir: string): Promise<Record<string, Float32Array>> {
+  await readFinishedRun(dir);
+  return readWeights(dir);
+}
+
+/** Weights of another run, or of a file, for the parameters that have its names and sizes. */
 async function initialFrom(
   dir: string,
   model: Model,
   onNote?: (line: string) => void,
 ): Promise<Record<string, Float32Array>> {
-  await readFinishedRun(dir);
-  const weights = await readWeights(dir);
+  const weights = isWeightsFile(dir)
+    ? foreignWeights(model.parameters, await readForeign(dir))
+    : await weightsOfRun(dir);
   const taken = model.parameters.filter((p) => weights[p.name]?.length === sizeOf(p.value.shape));
   if (taken.length === 0)
     throw new LeadglassError("LG-TRAIN-002", `${dir}: none of these weights fits the model ${model.name}`, {
-      hint: "Start from a run of the same architecture.",
+      hint: "Start from a run, or a file of weights, of the same architecture.",
     });
   onNote?.(`${taken.length} of ${model.parameters.length} parameters start from ${dir}`);
   return Object.fromEntries(taken.map((p) => [p.name, weights[p.name]!]));

@@ -36,7 +36,12 @@ export const trainingOptions = {
   epochs: { kind: "whole", value: "N", about: "passes over the training units" },
   lr: { kind: "number", value: "R", about: "learning rate" },
   optimizer: { kind: "text", about: "the update rule", oneOf: ["sgd", "adam", "adamw", "nadam"] },
-  "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
+  "init-from": {
+    kind: "text",
+    value: "RUN",
+    about:
+      "start from another run's weights, or a .safetensors file of torchvision's or timm's, where names and sizes agree",
+  },
   freeze: {
     kind: "list",
     value: "NAME",
