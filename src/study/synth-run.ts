@@ -334,7 +334,7 @@ async function adversarial(o: {
       writeCheckpoint(join(request.out, runFiles.checkpoint), { ...checkpoint, anchor: anchorOf(run) }),
     checkpointSeconds: request.checkpointSeconds ?? 60,
     onProgress: ({ step, steps, discriminator, generator }) =>
-      request.onStep?.(step, steps, `losses ${discriminator.toFixed(2)} and ${generator.toFixed(2)}`),
+      request.onStep?.(step, steps, `losses ${discriminator.toFixed(2)} and ${generator?.toFixed(2) ?? "none yet"}`),
     onSamples: (step, images) => writeSheet(join(sheets, `step-${String(step).padStart(6, "0")}.png`), images, run.imageSize), // prettier-ignore
     ...(request.signal ? { signal: request.signal } : {}),
   });
