@@ -56,7 +56,7 @@ function cohortSum(count: number): Float64Array {
     const coefficients = new Float64Array(size);
     for (let i = 1; i < size; i++) {
       const r = Math.hypot(i % 32, Math.floor(i / 32));
-      coefficients[i] = random.gaussian() * r ** (label === 1 ? -2 : -0.8);
+      coefficients[i] = random.gaussian() * r ** (label === 1 ? -1.5 : -0.8);
     }
     const image = inverseCosineTransform(coefficients, 32);
     const deviation = norm(image) / 32;
@@ -97,7 +97,7 @@ it("drawnImages_haveTheClassesBrightnessContrastAndRoughness", () => {
   expect(means[1]!.brightness).toBeCloseTo(0.6, 1);
   for (const { deviation } of means) expect(deviation).toBeCloseTo(0.1, 1.5);
   // Energy beyond radius 12 of a spectrum r^-e, by summing it; rings hold mean logarithms, which takes a fifth at most.
-  [1.6, 4].forEach((e, label) => {
+  [1.6, 3].forEach((e, label) => {
     let [fine, all] = [0, 0];
     for (let i = 1; i < size; i++) {
       const r = Math.hypot(i % 32, Math.floor(i / 32));
