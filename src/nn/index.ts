@@ -1,7 +1,14 @@
 export * from "./initialisers.ts";
 export * from "./layers.ts";
 export * from "./model.ts";
-export { architectureNamed, architectures, type Architecture } from "./architectures.ts";
+export {
+  architectureNamed,
+  architectures,
+  hasFixedFeatures,
+  importArchitecture,
+  isLinearOnFeatures,
+  type Architecture,
+} from "./architectures.ts";
 export { inferenceGraph } from "./inference.ts";
 export { mlp, mnistCnn, smallCnn } from "./cnn.ts";
 export { resnet9, type ResNet9Options } from "./resnet9.ts";
@@ -12,3 +19,5 @@ export { compactDiscriminator, compactGan, compactGenerator } from "./compact-ga
 export { mcgan, mcganDiscriminator, mcganGenerator } from "./mcgan.ts";
 export { smallSwin, swin, type SwinOptions } from "./swin.ts";
 export { foreignWeights, type ForeignTensor } from "./foreign-weights.ts";
+export { onnxFeatures } from "./onnx-features.ts";
+export { ringsLinear } from "./rings.ts";

@@ -1,6 +1,6 @@
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
-import { architectureNamed } from "../nn/index.ts";
+import { architectureNamed, hasFixedFeatures, isLinearOnFeatures } from "../nn/index.ts";
 import {
   accountantNamed,
   bestAccountant,
@@ -41,6 +41,8 @@ export interface TrainingChoices {
   readonly views?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
+  /** The ONNX file of a frozen feature extractor. */
+  readonly features?: string;
   /** For generators: what adversarial networks minimise, and how many steps the discriminator takes to one. */
   readonly loss?: string;
   readonly discriminatorSteps?: number;
@@ -93,9 +95,6 @@ export interface ChosenSettings {
 }
 
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
-
-/** Architectures whose fixed part does the work, so that each image's features are computed once. */
-const featureModels = ["texture", "texture-cnn"];
 
 /**
  * Chooses settings for a training.
@@ -187,7 +186,7 @@ const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
 
 function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
   const architecture = choices.model ?? "texture-cnn";
-  const fixed = featureModels.includes(architecture);
+  const fixed = hasFixedFeatures(architecture);
   const batchSize = Math.min(choices.batch ?? 32, images);
   // About 900 steps on a thousand images, and fewer epochs where there are many images.
   const epochs = choices.epochs ?? Math.round(clamp(25_000 / images, 4, 60));
@@ -241,8 +240,8 @@ function choosePrivate(
   const { units } = size;
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
-  const linear = architecture === "texture";
-  const fixed = featureModels.includes(architecture);
+  const linear = isLinearOnFeatures(architecture);
+  const fixed = hasFixedFeatures(architecture);
   const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
   // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
   const whole = choices.sampling === "full" || (choices.sampling === undefined && linear && units <= 20_000);

@@ -26,6 +26,7 @@ import { floatsOfUnit } from "../training/tile.ts";
 import { train, type TrainingProgress, type TrainingSettings } from "../training/train.ts";
 import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
+import { importFeatures } from "./features.ts";
 import { historyOf } from "./history.ts";
 import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
 import { freezeParameters, frozenNames } from "./freeze.ts";
@@ -162,7 +163,12 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     : await ledgerForRun(cohort.fingerprint, request);
   const history = (await readLedgerFile(ledger)) ?? [];
   if (!previous) await refuseForgottenRuns(request.out, ledger, history);
-  const choices = previous ? asked : withBudgetDelta(asked, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
+  const extractor =
+    asked.features === undefined || previous ? undefined : await importFeatures(asked.features, asked.model);
+  const chosenChoices = extractor ? { ...asked, model: extractor.name } : asked;
+  const choices = previous
+    ? asked
+    : withBudgetDelta(chosenChoices, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
   const insecureSeed = previous ? seedIsPublic(previous.settings) : request.seed !== undefined;
   const unit = choices.unit ?? (choices.epsilon === undefined ? "image" : "patient");
   const units =
@@ -218,7 +224,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     channels,
     unit,
     mirror: chosen.augmentation.flipHorizontal === true,
-    choices: asked,
+    choices: extractor ? { ...asked, model: extractor.name } : asked,
     settings,
   };
   if (!previous && splits.validation) await readAll(source, cohort.imagesOf("val"));
@@ -232,6 +238,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       ledger,
       open: (entries) => opening(entries, { start, chosen, cohort, validation: splits.validation, request }),
       ...(frozen ? { frozen } : {}),
+      ...(extractor ? { features: extractor.bytes } : {}),
     }));
 
   const floatsPerUnit = floatsOfUnit((n) =>
@@ -447,6 +454,8 @@ function sameChoices(previous: RunRecord, { choices, seed, targets, out }: Train
   const asked: Record<string, unknown> = { ...choices, targets: targets.join() };
   const had: Record<string, unknown> = { ...previous.choices, targets: previous.targets.join() };
   if (seed !== undefined) [asked["seed"], had["seed"]] = [String(seed), previous.settings.seed];
+  // With an extractor, the model asked for is its head.
+  if (choices.features !== undefined && choices.model !== undefined) asked["model"] = `${String(had["model"]).split(":").slice(0, 2).join(":")}:${choices.model}`; // prettier-ignore
   for (const [name, value] of Object.entries(asked))
     if (value !== undefined && had[name] !== value)
       throw new LeadglassError("LG-TRAIN-002", `${out}: the run was started with another ${name}`, {
@@ -559,6 +568,13 @@ function accesses(
       what: `how many training ${unit}s have and have not each of ${targets} finding(s), for the weight of positives`,
     });
   bodies.push({ kind: "training", ...train, plan, stepsDone: plan.steps });
+  if (chosen.architecture.startsWith("features:"))
+    bodies.push({
+      kind: "public",
+      ...train,
+      what: "the feature extractor, a file, declared public: no patient of this cohort may have been among what it learned from",
+      details: { architecture: chosen.architecture },
+    });
   bodies.push({
     kind: "public",
     ...train,

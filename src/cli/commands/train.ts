@@ -30,6 +30,12 @@ export const trainingOptions = {
   clipping: { kind: "text", about: "how a unit's gradient is bounded", oneOf: clippingKinds },
   "clip-norm": { kind: "number", value: "C", about: "the most one unit may add to a step" },
   model: { kind: "text", value: "NAME", about: "the architecture" },
+  features: {
+    kind: "text",
+    value: "FILE",
+    about:
+      "an ONNX model as frozen feature extractor, run once for each image; --model is then its head: linear, two-layer",
+  },
   "image-size": { kind: "whole", value: "PIXELS", about: "side that images are brought to" },
   views: { kind: "whole", value: "V", about: "views of a unit in one step" },
   batch: { kind: "whole", value: "B", about: "units of a step; under privacy the expected number" },
@@ -69,6 +75,7 @@ export const trainingOptions = {
 /** What of it decides the training. */
 export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoices => ({
   model: options.model,
+  features: options.features,
   epsilon: options.epsilon,
   delta: options.delta,
   unit: options.unit,
