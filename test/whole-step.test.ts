@@ -66,10 +66,10 @@ const cases: readonly Case[] = [
     name: "Swin",
     fixture: fixtureOf("swin-step.json"),
     loss: { kind: "classes" },
-    // Maps of 14 x 14 tokens, shifted in their second block, and of 7 x 7, which fill a window.
+    // Maps of 15 x 15 and 8 x 8 tokens: padded to windows of 7, shifted in their second block, merged from an odd side.
     modelOf: (rows) =>
       swin(
-        { rows, channels: 3, imageSize: 56, outputs },
+        { rows, channels: 3, imageSize: 60, outputs },
         { width: 24, depths: [2, 2], heads: [2, 4], normalisation: { kind: "none" } },
       ),
   },

@@ -31,10 +31,6 @@ describe("parameter counts", () => {
   });
 });
 
-it("windowsThatDoNotFit_areRefused", () => {
-  expect(() => swin({ ...shape, imageSize: 128 })).toThrow(expect.objectContaining({ code: "LG-TRAIN-003" }));
-});
-
 describe("weights of other projects", () => {
   const small = swin(
     { rows: 1, channels: 1, imageSize: 56, outputs: 2 },

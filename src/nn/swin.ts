@@ -1,4 +1,3 @@
-import { LeadglassError } from "../errors.ts";
 import {
   add,
   concat,
@@ -8,6 +7,7 @@ import {
   leakyRelu,
   matMul,
   mul,
+  pad,
   reduceMean,
   reshape,
   scalar,
@@ -79,25 +79,23 @@ function shiftMask(side: number, window: number, shift: number): Value {
   return constant(mask, [across * across, 1, n, n]);
 }
 
+/** Zeros below and to the right of maps [rows, height, width, channels]. */
+const padBelow = (x: Value, by: number): Value => pad(x, [0, 0, 0, 0, 0, by, by, 0]);
+
 /** Attention within windows of tokens [rows, side, side, width], shifted by `shift`. */
 function windowAttention(scope: Scope, x: Value, o: { heads: number; window: number; shift: number }): Value {
-  const [rows, side, , width] = x.shape as [number, number, number, number];
+  const [rows, mapSide, , width] = x.shape as [number, number, number, number];
   const { heads, window } = o;
+  // What does not divide into windows is padded by zeros below and to the right, as in torchvision.
+  const across = Math.ceil(mapSide / window);
+  const side = across * window;
+  const padded = padBelow(x, side - mapSide);
   // A window as large as the map is not shifted: there is nothing beside it.
   const shift = window >= side ? 0 : o.shift;
-  if (side % window !== 0)
-    throw new LeadglassError(
-      "LG-TRAIN-003",
-      `swin: a map of ${side} x ${side} does not divide into windows of ${window}`,
-      {
-        hint: "Choose an --image-size that is the patch times the window times a power of two.",
-      },
-    );
-  const across = side / window;
   const n = window * window;
   const size = width / heads;
   const windows = reshape(
-    transpose(reshape(roll(x, shift), [rows, across, window, across, window, width]), [0, 1, 3, 2, 4, 5]),
+    transpose(reshape(roll(padded, shift), [rows, across, window, across, window, width]), [0, 1, 3, 2, 4, 5]),
     [rows * across * across, n, width],
   );
   const table = scope.parameter("relative_position_bias_table", [(2 * window - 1) ** 2, heads], weight);
@@ -123,15 +121,15 @@ function windowAttention(scope: Scope, x: Value, o: { heads: number; window: num
     side,
     width,
   ]);
-  return roll(whole, -shift);
+  return slice(roll(whole, -shift), [0, 0], [mapSide, mapSide], [1, 2]);
 }
 
 /** A quarter of the tokens, twice the width: neighbours side by side, normalised, and projected. */
 function mergePatches(scope: Scope, x: Value): Value {
   const [rows, side, , width] = x.shape as [number, number, number, number];
-  const half = side / 2;
+  const half = Math.ceil(side / 2);
   // torchvision's order: even rows and columns, odd rows, odd columns, both.
-  const cells = transpose(reshape(x, [rows, half, 2, half, 2, width]), [0, 1, 3, 4, 2, 5]);
+  const cells = transpose(reshape(padBelow(x, side % 2), [rows, half, 2, half, 2, width]), [0, 1, 3, 4, 2, 5]);
   const joined = reshape(cells, [rows, half, half, 4 * width]);
   return dense(scope.at("reduction"), layerNorm(scope.at("norm"), joined), 2 * width, { bias: false, weight });
 }
@@ -174,7 +172,6 @@ const coloured = (image: Value, channels: number): Value =>
  * Swin transformer (Liu et al. 2021): attention in windows that are shifted in every second block, and whose relative
  * positions have a trained table of biases, reached by per-unit clipping like any other parameter. The default is Swin-T
  * as torchvision builds it: 28.3 M parameters with 1,000 classes, window 7, images of 224 pixels.
- * Throws LG-TRAIN-003 where the windows do not fit the image.
  */
 export function swin(
   shape: ModelShape,
