@@ -11,7 +11,7 @@ let dir: string;
 const at = (name: string): string => join(dir, name);
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "synth-"));
-  await makePhantomCohort(at("cohort"), { kind: "mass", patients: 40, seed: 3 });
+  await makePhantomCohort({ kind: "mass", patients: 40, seed: 3, out: at("cohort") });
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 

@@ -417,7 +417,8 @@ export async function synthSample(request: SynthSampleRequest): Promise<SynthSam
         row: { file_name: `images/${name}.png`, [target]: classes[done]!, patient_id: name, split: "train", generator: run.architecture, generator_epsilon: privacy?.epsilon ?? null }, // prettier-ignore
         image: toPixels({ channels: 1, width: side, height: side, data: pixels }),
       };
-      request.onImage?.(++done, classes.length);
+      done++;
+      request.onImage?.(done, classes.length);
     }
   };
   const { images } = await writeCohort(request.out, draw(), {
