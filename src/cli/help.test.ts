@@ -120,6 +120,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         how a unit's gradient is bounded
         --clip-norm C                   the most one unit may add to a step
         --model NAME                    the architecture
+        --features FILE                 an ONNX model as frozen feature extractor, run once for each
+                                        image; --model is then its head: linear, two-layer
         --image-size PIXELS             side that images are brought to
         --views V                       views of a unit in one step
         --batch B                       units of a step; under privacy the expected number
@@ -127,7 +129,8 @@ describe("help says what a command does, its options, and an example", () => {
         --lr R                          learning rate
         --optimizer sgd|adam|adamw|nadam
                                         the update rule
-        --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-from RUN                 start from another run's weights, or a .safetensors file of
+                                        torchvision's or timm's, where names and sizes agree
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold
@@ -408,6 +411,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         how a unit's gradient is bounded
         --clip-norm C                   the most one unit may add to a step
         --model NAME                    the architecture
+        --features FILE                 an ONNX model as frozen feature extractor, run once for each
+                                        image; --model is then its head: linear, two-layer
         --image-size PIXELS             side that images are brought to
         --views V                       views of a unit in one step
         --batch B                       units of a step; under privacy the expected number
@@ -415,7 +420,8 @@ describe("help says what a command does, its options, and an example", () => {
         --lr R                          learning rate
         --optimizer sgd|adam|adamw|nadam
                                         the update rule
-        --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-from RUN                 start from another run's weights, or a .safetensors file of
+                                        torchvision's or timm's, where names and sizes agree
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold

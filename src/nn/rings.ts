@@ -1,5 +1,6 @@
 import {
   add,
+  clip,
   concat,
   constant,
   conv,
@@ -19,6 +20,7 @@ import {
 import { zeros } from "./initialisers.ts";
 import { dense, imageStatistics } from "./layers.ts";
 import { modelOf, type Model, type ModelShape } from "./model.ts";
+import { ringComponents } from "./ring-components.ts";
 import {
   border,
   energyFloor,
@@ -77,7 +79,7 @@ const sine = (angle: number): number => Math.sin(2 * angle);
  * pixels above nine levels. Every number is a constant or comes from the image alone, so the features cost no privacy.
  * Unlike a grid's, they do not change when the image is turned by right angles or mirrored.
  */
-function ringFeatures(image: Value): Value {
+export function ringFeatures(image: Value): Value {
   const [rows, channels, size] = image.shape as [number, number, number, number];
   const grey = channels === 1 ? image : reduceMean(image, [1], true);
   const { mean, deviation, centred } = imageStatistics(mul(reshape(grey, [rows, size * size]), scalar(255)));
@@ -116,9 +118,36 @@ function ringFeatures(image: Value): Value {
   return concat(features, 1);
 }
 
+/** Numbers that a text holds in base64, little-endian. */
+function numbersOf(text: string, kind: "float32" | "int8"): Float32Array {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const view = new DataView(bytes.buffer);
+  return kind === "int8"
+    ? Float32Array.from(bytes, (_, i) => view.getInt8(i))
+    : Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+}
+
+/**
+ * Ring features standardised as those of drawn masses and brought to the principal components of those: few numbers, so
+ * that little noise meets them, and none of them from a patient.
+ */
+function ringComponentsOf(image: Value): Value {
+  const features = ringFeatures(image);
+  const { features: n, components, mean, deviation, scale, matrix } = ringComponents;
+  // An image too small for five octaves has fewer features, and they are used as they are.
+  if (features.shape[1] !== n) return features;
+  const standard = div(
+    sub(features, constant(numbersOf(mean, "float32"), [1, n])),
+    constant(numbersOf(deviation, "float32"), [1, n]),
+  );
+  const scales = numbersOf(scale, "float32");
+  const columns = numbersOf(matrix, "int8").map((v, i) => v * scales[i % components]!);
+  return matMul(clip(standard, scalar(-4), scalar(4)), constant(columns, [n, components]));
+}
+
 /** Linear model on features of concentric rings, for what is round and centred. */
 export function ringsLinear(shape: ModelShape): Model {
-  return modelOf("rings", shape, ringFeatures, (scope, x) =>
+  return modelOf("rings", shape, ringComponentsOf, (scope, x) =>
     dense(scope.at("head"), x, shape.outputs, { weight: zeros }),
   );
 }

@@ -243,6 +243,11 @@ function choosePrivate(
   const linear = isLinearOnFeatures(architecture);
   const fixed = hasFixedFeatures(architecture);
   const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
+  // What a crop shows is not in its pixels' numbers, so that this cannot be chosen for the user.
+  if (choices.model === undefined)
+    reasons.push(
+      "where images are crops of something round, such as masses, --model rings does better at small epsilons",
+    );
   // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
   const whole = choices.sampling === "full" || (choices.sampling === undefined && linear && units <= 20_000);
   const batch = Math.min(choices.batch ?? (whole ? units : Math.round(clamp(units / 4, 64, 2048))), units);
