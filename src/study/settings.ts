@@ -1,5 +1,6 @@
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
+import { freezesBackbone } from "./freeze.ts";
 import { architectureNamed, hasFixedFeatures, isLinearOnFeatures } from "../nn/index.ts";
 import {
   accountantNamed,
@@ -96,6 +97,13 @@ export interface ChosenSettings {
 
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
+/** Whether each image's features can be computed once: by design, or because only what follows a backbone is trained. */
+function isComputedOnce(architecture: string, { freeze, imageSize }: TrainingChoices): boolean {
+  if (hasFixedFeatures(architecture) || freeze === undefined) return hasFixedFeatures(architecture);
+  const { build, imageSize: usual } = architectureNamed(architecture);
+  return freezesBackbone(build({ rows: 1, channels: 1, imageSize: imageSize ?? usual, outputs: 1 }), freeze);
+}
+
 /**
  * Chooses settings for a training.
  * Throws LG-USAGE-001 for a number out of its range, LG-PRIVACY-010 for an epsilon that is not above 0, and LG-PRIVACY-... where no noise meets the target.
@@ -186,7 +194,7 @@ const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
 
 function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
   const architecture = choices.model ?? "texture-cnn";
-  const fixed = hasFixedFeatures(architecture);
+  const fixed = isComputedOnce(architecture, choices);
   const batchSize = Math.min(choices.batch ?? 32, images);
   // About 900 steps on a thousand images, and fewer epochs where there are many images.
   const epochs = choices.epochs ?? Math.round(clamp(25_000 / images, 4, 60));
@@ -241,7 +249,7 @@ function choosePrivate(
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
   const linear = isLinearOnFeatures(architecture);
-  const fixed = hasFixedFeatures(architecture);
+  const fixed = isComputedOnce(architecture, choices);
   const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
   // What a crop shows is not in its pixels' numbers, so that this cannot be chosen for the user.
   if (choices.model === undefined)

@@ -6,7 +6,14 @@ import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evaluation/index.ts";
 import { sizeOf } from "../graph/index.ts";
 import { secureRandom, seededRandom, type RandomSource } from "../math/random.ts";
-import { foreignWeights, initialParameters, parameterCount, type ForeignTensor, type Model } from "../nn/index.ts";
+import {
+  architectureNamed,
+  foreignWeights,
+  initialParameters,
+  parameterCount,
+  type ForeignTensor,
+  type Model,
+} from "../nn/index.ts";
 import {
   appendEntries,
   budgetOf,
@@ -29,7 +36,7 @@ import { exportModel } from "./deploy.ts";
 import { importFeatures } from "./features.ts";
 import { historyOf } from "./history.ts";
 import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
-import { freezeParameters, frozenNames } from "./freeze.ts";
+import { frozenNames, withFrozenBackbone } from "./freeze.ts";
 import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
   codeVersion,
@@ -204,17 +211,6 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   await using engine = await startEngine({ device: request.device });
   const source = openRows(cohort, { channels, imageSize: chosen.imageSize });
   using _store = source.store;
-  const rows = await prepareRows({
-    engine,
-    cohort,
-    targets,
-    source,
-    units: labelled,
-    architecture: chosen.architecture,
-    variants: chosen.variants,
-    augmentation: chosen.augmentation,
-    ...(request.onFeatures ? { onProgress: request.onFeatures } : {}),
-  });
   const start: RunStart = previous ?? {
     version: 2,
     cohortFingerprint: cohort.fingerprint,
@@ -228,10 +224,27 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     settings,
   };
   if (!previous && splits.validation) await readAll(source, cohort.imagesOf("val"));
-  const whole = rows.modelFor(1);
+  const whole = architectureNamed(chosen.architecture).build({
+    rows: 1,
+    channels,
+    imageSize: chosen.imageSize,
+    outputs: targets.length,
+  });
   const initial = request.initFrom ? await initialFrom(request.initFrom, whole, request.onNote) : undefined;
   const resumeFrom = previous ? await checkpointOf(request.out, previous) : undefined;
   const frozen = await frozenWeights(previous, request.out, whole, { ...start, initial });
+  const rows = await prepareRows({
+    engine,
+    cohort,
+    targets,
+    source,
+    units: labelled,
+    architecture: chosen.architecture,
+    variants: chosen.variants,
+    augmentation: chosen.augmentation,
+    ...(frozen ? { adapt: (model: Model) => withFrozenBackbone(model, frozen.values) } : {}),
+    ...(request.onFeatures ? { onProgress: request.onFeatures } : {}),
+  });
   const run =
     previous ??
     (await createRunFolder(request.out, start, {
@@ -256,7 +269,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const result = await train({
     engine: team.engine,
     helpers: team.helpers,
-    modelFor: frozen ? (n) => freezeParameters(trained.modelFor(n), frozen.values) : trained.modelFor,
+    modelFor: trained.modelFor,
     data: trained.data,
     ...(intervention?.onNoisySum ? { onNoisySum: intervention.onNoisySum } : {}),
     settings,
