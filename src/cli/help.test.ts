@@ -127,6 +127,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         how a unit's gradient is bounded
         --clip-norm C                   the most one unit may add to a step
         --model NAME                    the architecture
+        --features FILE                 an ONNX model as frozen feature extractor, run once for each
+                                        image; --model is then its head: linear, two-layer
         --image-size PIXELS             side that images are brought to
         --views V                       views of a unit in one step
         --batch B                       units of a step; under privacy the expected number
@@ -478,6 +480,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         how a unit's gradient is bounded
         --clip-norm C                   the most one unit may add to a step
         --model NAME                    the architecture
+        --features FILE                 an ONNX model as frozen feature extractor, run once for each
+                                        image; --model is then its head: linear, two-layer
         --image-size PIXELS             side that images are brought to
         --views V                       views of a unit in one step
         --batch B                       units of a step; under privacy the expected number

@@ -74,6 +74,15 @@ export function decodeModel(bytes: Uint8Array, { dimensions = {}, keepNames = tr
 /** The text that was kept beside the graph (see `metadata` of encodeModel). Throws LG-GRAPH-004 as decodeModel does. */
 export const decodeMetadata = (bytes: Uint8Array): Readonly<Record<string, string>> => readModel(bytes).metadata;
 
+/** The inputs that a model declares, sizes as numbers or by their symbolic names. Throws LG-GRAPH-004 as decodeModel does. */
+export function declaredInputs(bytes: Uint8Array): { name: string; shape: readonly (number | string)[] }[] {
+  const { graph } = readModel(bytes);
+  const known = new Set(graph.initializers.map(({ name }) => name));
+  return graph.inputs
+    .filter(({ name }) => !known.has(name))
+    .map(({ name, shape }) => ({ name, shape: [...(shape ?? [])] }));
+}
+
 const placeOf = (node: NodeMessage): string => `node ${node.name || "without a name"} (${node.op})`;
 
 function inputOf(info: ValueInfoMessage, dimensions: Readonly<Record<string, number>>): Input {

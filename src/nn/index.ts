@@ -1,7 +1,14 @@
 export * from "./initialisers.ts";
 export * from "./layers.ts";
 export * from "./model.ts";
-export { architectureNamed, architectures, type Architecture } from "./architectures.ts";
+export {
+  architectureNamed,
+  architectures,
+  hasFixedFeatures,
+  importArchitecture,
+  isLinearOnFeatures,
+  type Architecture,
+} from "./architectures.ts";
 export { inferenceGraph } from "./inference.ts";
 export { mlp, mnistCnn, smallCnn } from "./cnn.ts";
 export { resnet9, type ResNet9Options } from "./resnet9.ts";
@@ -11,3 +18,7 @@ export { vit, type VitOptions } from "./vit.ts";
 export type { BatchMoments, Discriminator, GanArchitecture, GanNorm, GanShape, Generator } from "./adversarial.ts";
 export { compactDiscriminator, compactGan, compactGenerator } from "./compact-gan.ts";
 export { mcgan, mcganDiscriminator, mcganGenerator } from "./mcgan.ts";
+export { smallSwin, swin, type SwinOptions } from "./swin.ts";
+export { foreignWeights, type ForeignTensor } from "./foreign-weights.ts";
+export { onnxFeatures } from "./onnx-features.ts";
+export { ringsLinear } from "./rings.ts";

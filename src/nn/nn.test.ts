@@ -49,7 +49,9 @@ describe("architectures", () => {
     expect(parameterCount(model)).toBe(16 * 16 * 192 + 192 + 196 * 192 + 12 * 444_864 + 384 + 965);
   });
 
-  it.each(Object.keys(architectures))("%s_answersFiniteLogitsAndExportsAModelThatReadsBack", async (name) => {
+  // The 28 million parameters of Swin-T take twenty seconds here; a small one of the same code is among the others.
+  const light = Object.keys(architectures).filter((name) => !name.startsWith("swin-t"));
+  it.each(light)("%s_answersFiniteLogitsAndExportsAModelThatReadsBack", async (name) => {
     const imageSize = name === "mnist-cnn" ? 28 : 32;
     const model = architectureNamed(name).build({ rows: 2, channels: 1, imageSize, outputs: 3 });
     const weights = initialParameters(model, seededRandom("weights"));

@@ -25,17 +25,17 @@ import { activate, convolution, dense, groupNorm, imageStatistics } from "./laye
 import { modelOf, type Model, type ModelShape } from "./model.ts";
 
 /** Orientations of the filter bank, equally spaced over half a turn. */
-const orientations = 8;
-const kernelSize = 7;
+export const orientations = 8;
+export const kernelSize = 7;
 /** Peak frequency in radians a pixel, width along the wave in pixels, and aspect of the Morlet filters. */
 const morlet = { frequency: 0.6 * Math.PI, width: 1.3, slant: 0.6 };
 /** Log energy of 1/f^1.75 noise at each level of the pyramid, so from no cohort at all; it only centres the features. */
-const typicalLogEnergy = [-1.93, -1.63, -1.23, -0.83, -0.55];
-const logEnergySpread = 0.45;
-const energyFloor = 0.02;
+export const typicalLogEnergy = [-1.93, -1.63, -1.23, -0.83, -0.55];
+export const logEnergySpread = 0.45;
+export const energyFloor = 0.02;
 
 /** Zero-mean complex Morlet filters of unit norm as real convolution weights [2 x orientations, 1, kernel, kernel], real parts first. */
-function morletBank(): Float32Array {
+export function morletBank(): Float32Array {
   const { frequency, width, slant } = morlet;
   const radius = (kernelSize - 1) / 2;
   const area = kernelSize ** 2;
@@ -63,14 +63,14 @@ function morletBank(): Float32Array {
 }
 
 /** Mirrors (or, where the image is too small to mirror, repeats) the border. */
-function border(x: Value, width: number): Value {
+export function border(x: Value, width: number): Value {
   const mode = x.shape[2]! > width ? "reflect" : "edge";
   const pads = int64s([0, 0, width, width, 0, 0, width, width]);
   return apply("Pad", [x, pads], { mode: { string: mode } })[0]!;
 }
 
 /** Smooths by the binomial filter 1 4 6 4 1 and keeps every second pixel. */
-function halve(x: Value): Value {
+export function halve(x: Value): Value {
   const taps = [1, 4, 6, 4, 1].map((t) => t / 16);
   const rows = conv(border(x, 2), float32s(taps, [1, 1, 5, 1]), undefined, { strides: [2, 1] });
   return conv(rows, float32s(taps, [1, 1, 1, 5]), undefined, { strides: [1, 2] });

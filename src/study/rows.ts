@@ -141,13 +141,15 @@ export async function prepareRows(options: {
   readonly architecture: string;
   readonly variants: 1 | 2 | "random";
   readonly augmentation: Augmentation;
+  /** What is done to the model before it is split, as freezing a part of it. */
+  readonly adapt?: (model: Model) => Model;
   readonly onProgress?: Progress;
 }): Promise<PreparedData> {
-  const { engine, cohort, targets, source, units, architecture, variants } = options;
+  const { engine, cohort, targets, source, units, architecture, variants, adapt = (model) => model } = options;
   const outputs = targets.length;
   const { build } = architectureNamed(architecture);
   const split = (rows: number): Model =>
-    build({ rows, channels: source.channels, imageSize: source.imageSize, outputs });
+    adapt(build({ rows, channels: source.channels, imageSize: source.imageSize, outputs }));
   const labels = labelMatrix(cohort, targets);
   const common = { units, outputs, ...labels };
   const featureBytes =

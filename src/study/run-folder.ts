@@ -15,6 +15,7 @@ import { decodeSafetensors, encodeSafetensors } from "../runtime/safetensors.ts"
 import { writeAtomically } from "../training/checkpoint.ts";
 import type { TrainingSettings } from "../training/train.ts";
 import { appendToCohortLedger, changed, checkedLedger, ledgerPath, textOf } from "./cohort-ledger.ts";
+import { featuresFile, knowArchitecture } from "./features.ts";
 import type { TrainingChoices } from "./settings.ts";
 
 /** Names of the files in a run folder. */
@@ -122,6 +123,8 @@ export async function createRunFolder(
     /** The run's name and its first entries, given the ledger so far. */
     readonly open: (entries: readonly LedgerEntry[]) => Promise<{ name: string; bodies: readonly LedgerBody[] }>;
     readonly frozen?: FrozenWeights;
+    /** The bytes of the feature extractor that the model is a head of. */
+    readonly features?: Uint8Array;
   },
 ): Promise<RunRecord> {
   await refuseExistingRun(dir);
@@ -144,6 +147,7 @@ export async function createRunFolder(
     await writeWitness(temporary, entries);
     const { frozen } = options;
     if (frozen) await writeTensors(join(temporary, runFiles.frozen), frozen.values, frozen.shapes);
+    if (options.features) await writeAtomically(join(temporary, featuresFile), options.features);
     await rename(temporary, dir);
     return run;
   } catch (error) {
@@ -232,8 +236,9 @@ export const writeRun = (dir: string, run: RunRecord): Promise<void> =>
 export async function readRun(dir: string): Promise<RunRecord> {
   const { run, problems } = await inspectRun(dir);
   const problem = problems[0];
-  if (problem === undefined) return run;
-  throw changed(`${dir}: ${problem.message}`, problem.remedy);
+  if (problem !== undefined) throw changed(`${dir}: ${problem.message}`, problem.remedy);
+  await knowArchitecture(dir, run.architecture);
+  return run;
 }
 
 async function parseRun(dir: string): Promise<RunRecord> {

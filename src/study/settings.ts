@@ -1,6 +1,7 @@
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
-import { architectureNamed } from "../nn/index.ts";
+import { freezesBackbone } from "./freeze.ts";
+import { architectureNamed, hasFixedFeatures, isLinearOnFeatures } from "../nn/index.ts";
 import {
   accountantNamed,
   bestAccountant,
@@ -45,6 +46,8 @@ export interface TrainingChoices {
   readonly averaging?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
+  /** The ONNX file of a frozen feature extractor. */
+  readonly features?: string;
   /** For generators: what adversarial networks minimise, and how many steps the discriminator takes to one. */
   readonly loss?: string;
   readonly discriminatorSteps?: number;
@@ -104,8 +107,12 @@ const clamp = (x: number, low: number, high: number): number => Math.min(Math.ma
 
 const plainPixels = { channels: 1, preparation: "plain", mirror: true } as const;
 
-/** Architectures whose fixed part does the work, so that each image's features are computed once. */
-const featureModels = ["texture", "texture-cnn"];
+/** Whether each image's features can be computed once: by design, or because only what follows a backbone is trained. */
+function isComputedOnce(architecture: string, { freeze, imageSize }: TrainingChoices): boolean {
+  if (hasFixedFeatures(architecture) || freeze === undefined) return hasFixedFeatures(architecture);
+  const { build, imageSize: usual } = architectureNamed(architecture);
+  return freezesBackbone(build({ rows: 1, channels: 1, imageSize: imageSize ?? usual, outputs: 1 }), freeze);
+}
 
 /**
  * Chooses settings for a training.
@@ -259,7 +266,7 @@ const averagingOf = ({ averaging }: TrainingChoices, otherwise: number | null): 
 
 function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
   const architecture = choices.model ?? "texture-cnn";
-  const fixed = featureModels.includes(architecture);
+  const fixed = isComputedOnce(architecture, choices);
   const batchSize = Math.min(choices.batch ?? 32, images);
   // About 900 steps on a thousand images, and fewer epochs where there are many images.
   const epochs = choices.epochs ?? Math.round(clamp(25_000 / images, 4, 60));
@@ -314,9 +321,14 @@ function choosePrivate(
   const { units } = size;
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
-  const linear = architecture === "texture";
-  const fixed = featureModels.includes(architecture);
+  const linear = isLinearOnFeatures(architecture);
+  const fixed = isComputedOnce(architecture, choices);
   const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
+  // What a crop shows is not in its pixels' numbers, so that this cannot be chosen for the user.
+  if (choices.model === undefined)
+    reasons.push(
+      "where images are crops of something round, such as masses, --model rings does better at small epsilons",
+    );
   // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
   const whole = choices.sampling === "full" || (choices.sampling === undefined && linear && units <= 20_000);
   const batch = Math.min(choices.batch ?? (whole ? units : Math.round(clamp(units / 4, 64, 2048))), units);

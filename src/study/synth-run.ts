@@ -334,7 +334,7 @@ async function adversarial(o: {
       writeCheckpoint(join(request.out, runFiles.checkpoint), { ...checkpoint, anchor: anchorOf(run) }),
     checkpointSeconds: request.checkpointSeconds ?? 60,
     onProgress: ({ step, steps, discriminator, generator }) =>
-      request.onStep?.(step, steps, `losses ${discriminator.toFixed(2)} and ${generator.toFixed(2)}`),
+      request.onStep?.(step, steps, `losses ${discriminator.toFixed(2)} and ${generator?.toFixed(2) ?? "none yet"}`),
     onSamples: (step, images) => writeSheet(join(sheets, `step-${String(step).padStart(6, "0")}.png`), images, run.imageSize), // prettier-ignore
     ...(request.signal ? { signal: request.signal } : {}),
   });
@@ -417,7 +417,8 @@ export async function synthSample(request: SynthSampleRequest): Promise<SynthSam
         row: { file_name: `images/${name}.png`, [target]: classes[done]!, patient_id: name, split: "train", generator: run.architecture, generator_epsilon: privacy?.epsilon ?? null }, // prettier-ignore
         image: toPixels({ channels: 1, width: side, height: side, data: pixels }),
       };
-      request.onImage?.(++done, classes.length);
+      done++;
+      request.onImage?.(done, classes.length);
     }
   };
   const { images } = await writeCohort(request.out, draw(), {

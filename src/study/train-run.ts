@@ -1,12 +1,19 @@
 import { createHash, randomBytes } from "node:crypto";
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { openCohort, requireBothClasses, type Cohort, type SyntheticOrigin, type Target } from "../cohort/index.ts";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evaluation/index.ts";
 import { sizeOf } from "../graph/index.ts";
 import { secureRandom, seededRandom, type RandomSource } from "../math/random.ts";
-import { initialParameters, parameterCount, type Model } from "../nn/index.ts";
+import {
+  architectureNamed,
+  foreignWeights,
+  initialParameters,
+  parameterCount,
+  type ForeignTensor,
+  type Model,
+} from "../nn/index.ts";
 import {
   appendEntries,
   budgetOf,
@@ -18,6 +25,7 @@ import {
   type LedgerEntry,
 } from "../privacy/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
+import { decodeSafetensors } from "../runtime/safetensors.ts";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "../training/checkpoint.ts";
 import { startTeam } from "../training/engines.ts";
 import { accumulateGraph } from "../training/step.ts";
@@ -25,10 +33,11 @@ import { floatsOfUnit } from "../training/tile.ts";
 import { train, type TrainingProgress, type TrainingSettings } from "../training/train.ts";
 import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
+import { importFeatures } from "./features.ts";
 import { historyOf } from "./history.ts";
 import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
 import { refuseSharedPatients } from "./shared-patients.ts";
-import { freezeParameters, frozenNames } from "./freeze.ts";
+import { frozenNames, withFrozenBackbone } from "./freeze.ts";
 import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
   codeVersion,
@@ -164,7 +173,12 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     : await ledgerForRun(cohort.fingerprint, request);
   const history = (await readLedgerFile(ledger)) ?? [];
   if (!previous) await refuseForgottenRuns(request.out, ledger, history);
-  const choices = previous ? asked : withBudgetDelta(asked, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
+  const extractor =
+    asked.features === undefined || previous ? undefined : await importFeatures(asked.features, asked.model);
+  const chosenChoices = extractor ? { ...asked, model: extractor.name } : asked;
+  const choices = previous
+    ? asked
+    : withBudgetDelta(chosenChoices, budgetOf(history, cohort.fingerprint) ?? cohort.budget);
   const insecureSeed = previous ? seedIsPublic(previous.settings) : request.seed !== undefined;
   const unit = unitOf(choices);
   const units =
@@ -201,17 +215,6 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   await using engine = await startEngine({ device: request.device });
   const source = openRows(cohort, { channels, imageSize: chosen.imageSize, preparation });
   using _store = source.store;
-  const rows = await prepareRows({
-    engine,
-    cohort,
-    targets,
-    source,
-    units: labelled,
-    architecture: chosen.architecture,
-    variants: chosen.variants,
-    augmentation: chosen.augmentation,
-    ...(request.onFeatures ? { onProgress: request.onFeatures } : {}),
-  });
   const start: RunStart = previous ?? {
     version: 2,
     cohortFingerprint: cohort.fingerprint,
@@ -222,14 +225,31 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     unit,
     mirror: chosen.mirror,
     ...(preparation === "reference" ? { preparation } : {}),
-    choices: asked,
+    choices: extractor ? { ...asked, model: extractor.name } : asked,
     settings,
   };
   if (!previous && splits.validation) await readAll(source, cohort.imagesOf("val"));
-  const whole = rows.modelFor(1);
+  const whole = architectureNamed(chosen.architecture).build({
+    rows: 1,
+    channels,
+    imageSize: chosen.imageSize,
+    outputs: targets.length,
+  });
   const initial = request.initFrom ? await initialFrom(request.initFrom, whole, request.onNote) : undefined;
   const resumeFrom = previous ? await checkpointOf(request.out, previous) : undefined;
   const frozen = await frozenWeights(previous, request.out, whole, { ...start, initial });
+  const rows = await prepareRows({
+    engine,
+    cohort,
+    targets,
+    source,
+    units: labelled,
+    architecture: chosen.architecture,
+    variants: chosen.variants,
+    augmentation: chosen.augmentation,
+    ...(frozen ? { adapt: (model: Model) => withFrozenBackbone(model, frozen.values) } : {}),
+    ...(request.onFeatures ? { onProgress: request.onFeatures } : {}),
+  });
   const run =
     previous ??
     (await createRunFolder(request.out, start, {
@@ -237,6 +257,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       ledger,
       open: (entries) => opening(entries, { start, chosen, cohort, validation: splits.validation, request }),
       ...(frozen ? { frozen } : {}),
+      ...(extractor ? { features: extractor.bytes } : {}),
     }));
 
   const floatsPerUnit = floatsOfUnit((n) =>
@@ -254,7 +275,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const result = await train({
     engine: team.engine,
     helpers: team.helpers,
-    modelFor: frozen ? (n) => freezeParameters(trained.modelFor(n), frozen.values) : trained.modelFor,
+    modelFor: trained.modelFor,
     data: trained.data,
     ...(intervention?.onNoisySum ? { onNoisySum: intervention.onNoisySum } : {}),
     settings,
@@ -452,6 +473,8 @@ function sameChoices(previous: RunRecord, { choices, seed, targets, out }: Train
   const asked: Record<string, unknown> = { ...choices, targets: targets.join() };
   const had: Record<string, unknown> = { ...previous.choices, targets: previous.targets.join() };
   if (seed !== undefined) [asked["seed"], had["seed"]] = [String(seed), previous.settings.seed];
+  // With an extractor, the model asked for is its head.
+  if (choices.features !== undefined && choices.model !== undefined) asked["model"] = `${String(had["model"]).split(":").slice(0, 2).join(":")}:${choices.model}`; // prettier-ignore
   for (const [name, value] of Object.entries(asked))
     if (value !== undefined && had[name] !== value)
       throw new LeadglassError("LG-TRAIN-002", `${out}: the run was started with another ${name}`, {
@@ -495,7 +518,14 @@ async function opening(
   const { cohortFingerprint, settings } = start;
   const { request } = how;
   const out = resolve(request.out);
-  const history = request.initFrom ? await historyOf(request.initFrom, cohortFingerprint, entries) : null;
+  const file = request.initFrom !== undefined && isWeightsFile(request.initFrom) ? request.initFrom : undefined;
+  const digest =
+    file &&
+    createHash("sha256")
+      .update(await readFile(file))
+      .digest("hex");
+  const fromRun = file === undefined ? request.initFrom : undefined;
+  const history = fromRun ? await historyOf(fromRun, cohortFingerprint, entries) : null;
   const inherited = [...firstBudget(entries, how.cohort), ...(history?.bodies ?? [])];
   const place = createHash("sha256").update(out).update(settings.seed).digest("hex").slice(0, 8);
   const name = settings.reproducible
@@ -505,9 +535,10 @@ async function opening(
   const own: LedgerBody[] = [
     { kind: "cohort-opened", cohortFingerprint, run: name, record: recordDigest(start) },
     ...(history ? [{ kind: "started-from", cohortFingerprint, run: name, from: history.from } as const] : []),
-    ...(request.initFrom
-      ? await generatorsBehind(request.initFrom, cohortFingerprint, { run: name, ledger: entries })
+    ...(digest
+      ? [{ kind: "public", cohortFingerprint, run: name, what: "starting weights from a file, declared public: no patient of this cohort may have been among what they learned from", details: { sha256: digest } } as const] // prettier-ignore
       : []),
+    ...(fromRun ? await generatorsBehind(fromRun, cohortFingerprint, { run: name, ledger: entries }) : []),
     ...accesses(settings, name, how),
   ];
   return {
@@ -556,6 +587,13 @@ function accesses(
       what: `how many training ${unit}s have and have not each of ${targets} finding(s), for the weight of positives`,
     });
   bodies.push({ kind: "training", ...train, plan, stepsDone: plan.steps });
+  if (chosen.architecture.startsWith("features:"))
+    bodies.push({
+      kind: "public",
+      ...train,
+      what: "the feature extractor, a file, declared public: no patient of this cohort may have been among what it learned from",
+      details: { architecture: chosen.architecture },
+    });
   bodies.push({
     kind: "public",
     ...train,
@@ -627,18 +665,36 @@ export async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpo
   return checkpoint;
 }
 
-/** Weights of another run for the parameters that have its names and sizes. */
+/** Weights that another project wrote, where no run is named. */
+const isWeightsFile = (place: string): boolean => place.endsWith(".safetensors");
+
+async function readForeign(path: string): Promise<Record<string, ForeignTensor>> {
+  const { tensors } = decodeSafetensors(await readFile(path));
+  return Object.fromEntries(
+    Object.entries(tensors).flatMap(([name, { dtype, shape, data }]) =>
+      dtype === "float32" ? [[name, { shape, data: data as Float32Array }]] : [],
+    ),
+  );
+}
+
+async function weightsOfRun(dir: string): Promise<Record<string, Float32Array>> {
+  await readFinishedRun(dir);
+  return readWeights(dir);
+}
+
+/** Weights of another run, or of a file, for the parameters that have its names and sizes. */
 async function initialFrom(
   dir: string,
   model: Model,
   onNote?: (line: string) => void,
 ): Promise<Record<string, Float32Array>> {
-  await readFinishedRun(dir);
-  const weights = await readWeights(dir);
+  const weights = isWeightsFile(dir)
+    ? foreignWeights(model.parameters, await readForeign(dir))
+    : await weightsOfRun(dir);
   const taken = model.parameters.filter((p) => weights[p.name]?.length === sizeOf(p.value.shape));
   if (taken.length === 0)
     throw new LeadglassError("LG-TRAIN-002", `${dir}: none of these weights fits the model ${model.name}`, {
-      hint: "Start from a run of the same architecture.",
+      hint: "Start from a run, or a file of weights, of the same architecture.",
     });
   onNote?.(`${taken.length} of ${model.parameters.length} parameters start from ${dir}`);
   return Object.fromEntries(taken.map((p) => [p.name, weights[p.name]!]));

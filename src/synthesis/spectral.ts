@@ -302,11 +302,19 @@ export function drawSpectral({ shape, classes }: SpectralModel, label: number, r
   const s = draw(style, random).map(clampUnit);
   const c = draw(coarse, random);
   const coefficients = new Float64Array(n * n);
-  layout.coarse.forEach((at, i) => (coefficients[at] = c[i]! * Math.sqrt(layout.coarseLaw[i]!)));
-  const amplitudes = Array.from(layout.ringLaw, (l, i) => Math.sqrt(l * Math.exp(s[2 + i]! * energySpread)));
+  // Squares of all coefficients add up to 1: what the rings leave is the coarse part's, which is drawn for its shape.
+  const energies = Array.from(layout.ringLaw, (l, i) => l * Math.exp(s[2 + i]! * energySpread));
+  const fine = energies.reduce((sum, e, i) => sum + e * layout.ringSizes[i]!, 0);
+  let drawn = 0;
+  layout.coarse.forEach((at, i) => {
+    coefficients[at] = c[i]! * Math.sqrt(layout.coarseLaw[i]!);
+    drawn += coefficients[at] ** 2;
+  });
+  const scale = Math.sqrt(Math.max(1 - fine, 0.02) / Math.max(drawn, 1e-12));
+  for (const at of layout.coarse) coefficients[at]! *= scale;
   for (let i = 0; i < n * n; i++) {
     const ring = layout.ringOf[i]!;
-    if (ring >= 0) coefficients[i] = amplitudes[ring]! * random.gaussian();
+    if (ring >= 0) coefficients[i] = Math.sqrt(energies[ring]!) * random.gaussian();
   }
   const image = inverseCosineTransform(coefficients, n);
   const deviation = Math.sqrt(image.reduce((sum, v) => sum + v * v, 0) / (n * n)) + 1e-12;

@@ -31,7 +31,8 @@ export interface GanProgress {
   readonly steps: number;
   /** Mean loss at real and at generated images; that at real ones is for the data's owner. */
   readonly discriminator: number;
-  readonly generator: number;
+  /** Null before its first step. */
+  readonly generator: number | null;
 }
 
 export interface GanTrainingOptions {
@@ -162,7 +163,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
   let done = resumeFrom?.step ?? 0;
   const first = done;
   let saved = performance.now();
-  let lastGenerator = NaN;
+  let lastGenerator: number | null = null;
   while (done < steps) {
     if (signal?.aborted || done - first === options.stopAfter) {
       await checkpoint(done);

@@ -35,6 +35,12 @@ export const trainingOptions = {
   clipping: { kind: "text", about: "how a unit's gradient is bounded", oneOf: clippingKinds },
   "clip-norm": { kind: "number", value: "C", about: "the most one unit may add to a step" },
   model: { kind: "text", value: "NAME", about: "the architecture" },
+  features: {
+    kind: "text",
+    value: "FILE",
+    about:
+      "an ONNX model as frozen feature extractor, run once for each image; --model is then its head: linear, two-layer",
+  },
   "image-size": { kind: "whole", value: "PIXELS", about: "side that images are brought to" },
   views: { kind: "whole", value: "V", about: "views of a unit in one step" },
   batch: { kind: "whole", value: "B", about: "units of a step; under privacy the expected number" },
@@ -46,7 +52,12 @@ export const trainingOptions = {
     value: "D",
     about: "decay of the average over steps that becomes the model's weights; 0 keeps the last ones",
   },
-  "init-from": { kind: "text", value: "RUN", about: "start from another run's weights, where names and sizes agree" },
+  "init-from": {
+    kind: "text",
+    value: "RUN",
+    about:
+      "start from another run's weights, or a .safetensors file of torchvision's or timm's, where names and sizes agree",
+  },
   "init-cohort": {
     kind: "text",
     value: "DIR",
@@ -80,6 +91,7 @@ export const trainingOptions = {
 export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort" | "target">): TrainingChoices => ({
   profile: options.profile,
   model: options.model,
+  features: options.features,
   epsilon: options.epsilon,
   delta: options.delta,
   unit: options.unit,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { mcgan, parameterCount, type GanNorm } from "../src/nn/index.ts";
+import { mcgan, type GanNorm } from "../src/nn/index.ts";
 import { startEngine, type Engine, type HostTensor } from "../src/runtime/index.ts";
 import { fakeGraph, generatorGraph, realGraph } from "../src/synthesis/steps.ts";
 import { initialState, updateGraph, updateScalars } from "../src/training/update.ts";
@@ -15,7 +15,11 @@ interface Probe {
 interface Step {
   readonly classes: Readonly<Record<"real" | "fake", readonly number[]>>;
   readonly losses: Readonly<Record<"real" | "fake" | "generator", number>>;
-  readonly parameters: readonly (HashedTensor & { readonly gradient: Probe; readonly newWeights: Probe })[];
+  readonly parameters: readonly (HashedTensor & {
+    readonly gradient: Probe;
+    readonly newWeights: Probe;
+    readonly float32Error: number;
+  })[];
 }
 
 /** PyTorch 2.13 in float64: test/fixtures/make_mcgan_step.py. */
@@ -38,20 +42,6 @@ const oneHot = (classes: readonly number[]): HostTensor => ({
   shape: [rows, 2],
 });
 const filled = (value: number, n: number): HostTensor => ({ data: new Float32Array(n).fill(value), shape: [n] });
-
-// The paper's 14.42 M and 25.9 M, counted by hand from its layer list.
-it("parameterCounts_areThoseOfThePaper", () => {
-  expect(parameterCount(mcgan("instance").generator(shape))).toBe(14_424_144);
-  expect(parameterCount(mcgan("instance").discriminator(shape))).toBe(25_944_676);
-  // BatchNorm adds scale and bias: 2 (1024 + 512 + 256 + 128 + 64) and 2 (128 + 256 + 512 + 1024).
-  expect(parameterCount(mcgan("batch").generator(shape))).toBe(14_424_144 + 3968);
-  expect(parameterCount(mcgan("batch").discriminator(shape))).toBe(25_944_676 + 3840);
-});
-
-it("batchNormInADiscriminator_isRefusedUnderClipping", () => {
-  const build = (): unknown => realGraph(mcgan("batch"), shape, { units: rows, views: 1 }, { ...options, atReal: 0, clipNorm: 1 }); // prettier-ignore
-  expect(build).toThrow(expect.objectContaining({ code: "LG-AUTODIFF-002" }));
-});
 
 describe.each(["instance", "batch"] as const)("one step of mcgan with %s normalisation", (norm) => {
   const step = fixture[norm];
@@ -120,12 +110,15 @@ describe.each(["instance", "batch"] as const)("one step of mcgan with %s normali
   });
 
   it("gradientsOfBothNetworks_equalPyTorchs", () => {
-    for (const { name, gradient } of step.parameters) {
-      const real = name.startsWith("discriminator");
-      const ours = (i: number): number =>
-        real ? found[`sum/${name}`]![i]! / rows + found[`exact/${name}`]![i]! : found[`sum/${name}`]![i]!;
-      const rms = Math.sqrt(gradient.sumOfSquares / found[name]!.length);
-      gradient.indices.forEach((i, k) => expect(Math.abs(ours(i) - gradient.values[k]!) / rms, name).toBeLessThan(10 * tolerance)); // prettier-ignore
+    for (const { name, gradient, float32Error } of step.parameters) {
+      const [sum, exact] = [found[`sum/${name}`]!, found[`exact/${name}`]];
+      const ours = (i: number): number => (exact ? sum[i]! / rows + exact[i]! : sum[i]!);
+      const rms = Math.sqrt(gradient.sumOfSquares / sum.length);
+      // Where batch normalisation takes away most of what a label adds, PyTorch's own float32 is off by more than 1e-4.
+      const bound = Math.max(tolerance, 5 * float32Error);
+      gradient.indices.forEach((i, k) =>
+        expect(Math.abs(ours(i) - gradient.values[k]!) / rms, name).toBeLessThan(bound),
+      );
     }
   });
 
