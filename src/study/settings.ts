@@ -1,6 +1,7 @@
+import type { Medium } from "../cohort/index.ts";
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
-import { architectureNamed } from "../nn/index.ts";
+import { architectureNamed, volumeArchitectureNamed } from "../nn/index.ts";
 import {
   accountantNamed,
   bestAccountant,
@@ -20,6 +21,7 @@ import {
 import type { Loss } from "../training/losses.ts";
 import type { OptimiserSettings } from "../training/optimisers.ts";
 import type { Schedule } from "../training/schedules.ts";
+import { volumeInputOf, volumeText, type VolumeInput } from "./volume-input.ts";
 
 /** What a user may decide; everything else is chosen from the cohort's size and the budget. */
 export interface TrainingChoices {
@@ -38,6 +40,12 @@ export interface TrainingChoices {
   readonly learningRate?: number;
   readonly optimizer?: string;
   readonly imageSize?: number;
+  /** LOW,HIGH in Hounsfield units, or a window's name. Of volumes, as the next two. */
+  readonly window?: string;
+  /** Millimetres, one number or z, y and x. */
+  readonly spacing?: string;
+  /** Voxels along z, y and x. */
+  readonly volumeShape?: string;
   readonly views?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
@@ -54,12 +62,17 @@ export interface CohortSize {
   /** Training units: patients or images; declared public. */
   readonly units: number;
   readonly images: number;
+  /** What the files hold; images unless said. */
+  readonly medium?: Medium;
 }
 
 /** Everything that follows from the choices, with a sentence for each thing that was chosen for the user. */
 export interface ChosenSettings {
   readonly architecture: string;
-  readonly imageSize: number;
+  /** Null for volumes. */
+  readonly imageSize: number | null;
+  /** Null for images. */
+  readonly volume: VolumeInput | null;
   readonly unit: "patient" | "image";
   readonly views: number;
   /** Each image and its mirror image as fixed variants, or fresh random views. */
@@ -99,6 +112,7 @@ const featureModels = ["texture", "texture-cnn"];
  */
 export function chooseSettings(choices: TrainingChoices, size: CohortSize, insecureSeed: boolean): ChosenSettings {
   checkChoices(choices);
+  checkInput(choices, size.medium);
   return choices.epsilon === undefined
     ? chooseOpen(choices, size)
     : choosePrivate(choices, size, choices.epsilon, insecureSeed);
@@ -172,6 +186,20 @@ function checkChoices({
     });
 }
 
+/** Throws LG-USAGE-001 for an option of images on volumes, and the other way round. */
+function checkInput({ imageSize, window, spacing, volumeShape }: TrainingChoices, medium: Medium = "images"): void {
+  const foreign = medium === "volumes" ? { "image-size": imageSize } : { window, spacing, "volume-shape": volumeShape };
+  for (const [name, value] of Object.entries(foreign))
+    if (value !== undefined)
+      throw new LeadglassError("LG-USAGE-001", `--${name} is given for a cohort of ${medium}`, {
+        hint: medium === "volumes" ? "Volumes have --volume-shape, --spacing and --window." : "Images have --image-size.", // prettier-ignore
+      });
+}
+
+/** What is said of an architecture. Throws LG-USAGE-001 where there is none of this name for the medium. */
+const aboutOf = (name: string, medium: Medium = "images"): string =>
+  `${name}: ${(medium === "volumes" ? volumeArchitectureNamed(name) : architectureNamed(name)).about}`;
+
 const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
   if (name === "sgd") return { name, learningRate, momentum: 0.9 };
   if (name === "adam" || name === "nadam") return { name, learningRate };
@@ -181,8 +209,25 @@ const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
   });
 };
 
-function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
-  const architecture = choices.model ?? "texture-cnn";
+/** How rows come to the model: images at its usual size, or at most `largest`, unless another is asked for. */
+function formOf(
+  choices: TrainingChoices,
+  medium: Medium | undefined,
+  architecture: string,
+  largest = Infinity,
+): Pick<ChosenSettings, "imageSize" | "volume"> {
+  if (medium === "volumes") return { imageSize: null, volume: volumeInputOf(choices) };
+  return { imageSize: choices.imageSize ?? Math.min(largest, architectureNamed(architecture).imageSize), volume: null };
+}
+
+/** Left and right look alike in most images, but the organs of a trunk have their sides: volumes are not mirrored. */
+const volumeAugmentation: Augmentation = { shift: 0.06 };
+
+function chooseOpen(choices: TrainingChoices, { images, medium }: CohortSize): ChosenSettings {
+  const volumes = medium === "volumes";
+  const architecture = choices.model ?? (volumes ? "resnet3d" : "texture-cnn");
+  const about = aboutOf(architecture, medium);
+  const form = formOf(choices, medium, architecture);
   const fixed = featureModels.includes(architecture);
   const batchSize = Math.min(choices.batch ?? 32, images);
   // About 900 steps on a thousand images, and fewer epochs where there are many images.
@@ -197,13 +242,15 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
   const optimizer = choices.optimizer ?? preset.optimizer;
   return {
     architecture,
-    imageSize: choices.imageSize ?? architectureNamed(architecture).imageSize,
+    ...form,
     unit: choices.unit ?? "image",
     views: choices.views ?? 1,
-    variants: fixed ? 2 : "random",
-    augmentation: fixed
-      ? { flipHorizontal: true }
-      : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
+    variants: fixed ? (volumes ? 1 : 2) : "random",
+    augmentation: volumes
+      ? volumeAugmentation
+      : fixed
+        ? { flipHorizontal: true }
+        : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
     plan: null,
     noise: null,
     batchSize,
@@ -217,7 +264,8 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
     averaging: 0.99,
     shrinkage: 1,
     reasons: [
-      `${architecture}: ${architectureNamed(architecture).about}`,
+      about,
+      ...(form.volume ? [volumeText(form.volume)] : []),
       `${epochs} epochs of ${images} images in batches of ${batchSize}`,
     ],
   };
@@ -232,14 +280,17 @@ function choosePrivate(
   epsilon: number,
   insecureSeed: boolean,
 ): ChosenSettings {
-  const architecture = choices.model ?? "texture";
+  const { units, medium } = size;
+  const volumes = medium === "volumes";
+  const architecture = choices.model ?? (volumes ? "resnet3d" : "texture");
   const unit = choices.unit ?? "patient";
-  const { units } = size;
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
   const linear = architecture === "texture";
   const fixed = featureModels.includes(architecture);
-  const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
+  const reasons = [aboutOf(architecture, medium)];
+  const form = formOf(choices, medium, architecture, fixed ? Infinity : 96);
+  if (form.volume) reasons.push(volumeText(form.volume));
   // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
   const whole = choices.sampling === "full" || (choices.sampling === undefined && linear && units <= 20_000);
   const batch = Math.min(choices.batch ?? (whole ? units : Math.round(clamp(units / 4, 64, 2048))), units);
@@ -288,14 +339,12 @@ function choosePrivate(
     linear && optimizer === "sgd" ? travel / (10 * steps) / clipNorm : optimizer === "sgd" ? 0.5 / clipNorm : 1e-3;
   return {
     architecture,
-    imageSize:
-      choices.imageSize ??
-      (fixed ? architectureNamed(architecture).imageSize : Math.min(96, architectureNamed(architecture).imageSize)),
+    ...form,
     unit,
     // A constant: how many images a patient has is private. Eight hold four images and their mirror images.
     views: choices.views ?? (linear ? 8 : 2),
-    variants: fixed ? 2 : "random",
-    augmentation: { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
+    variants: fixed ? (volumes ? 1 : 2) : "random",
+    augmentation: volumes ? volumeAugmentation : { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
     plan,
     noise: { labelCounts, validation: noiseOfCells(target, relation) },
     batchSize: batch,

@@ -171,6 +171,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     {
       units: labelled.length + (request.intervention?.units(labelled.length) ?? 0),
       images: labelled.flat().length,
+      medium: cohort.medium,
     },
     insecureSeed,
   );
@@ -192,7 +193,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early)]);
 
   await using engine = await startEngine({ device: request.device });
-  const source = openRows(cohort, { channels, imageSize: chosen.imageSize });
+  const source = openRows(cohort, { channels, imageSize: chosen.imageSize, volume: chosen.volume });
   using _store = source.store;
   const rows = await prepareRows({
     engine,
@@ -211,6 +212,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     targets: targets.map((t) => t.name),
     architecture: chosen.architecture,
     imageSize: chosen.imageSize,
+    ...(chosen.volume ? { volume: chosen.volume } : {}),
     channels,
     unit,
     mirror: chosen.augmentation.flipHorizontal === true,
