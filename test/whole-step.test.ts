@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { resnet9 } from "../src/nn/resnet9.ts";
 import { vit } from "../src/nn/vit.ts";
-import type { Model, ModelShape } from "../src/nn/model.ts";
+import type { Model, ModelShape, VolumeModelShape } from "../src/nn/model.ts";
+import { resnet25d, resnet3d } from "../src/nn/volume-resnets.ts";
 import { startEngine, type Engine, type HostTensor } from "../src/runtime/index.ts";
 import type { Loss } from "../src/training/losses.ts";
 import type { OptimiserSettings } from "../src/training/optimisers.ts";
@@ -39,6 +40,7 @@ const tolerance = 1e-4;
 const examples = 6;
 const outputs = 5;
 const shapeOf = (rows: number): ModelShape => ({ rows, channels: 1, imageSize: 64, outputs });
+const volumeOf = (rows: number): VolumeModelShape => ({ rows, channels: 1, volumeShape: [10, 12, 16], outputs });
 
 interface Case {
   readonly name: string;
@@ -61,6 +63,18 @@ const cases: readonly Case[] = [
     loss: { kind: "classes" },
     modelOf: (rows) => vit(shapeOf(rows), { width: 192, depth: 2, heads: 3, normalisation: { kind: "none" } }),
   },
+  {
+    name: "the 2.5-D network",
+    fixture: fixtureOf("resnet25d-step.json"),
+    loss: { kind: "binary", positiveWeights: binary.task.posWeight },
+    modelOf: (rows) => resnet25d(volumeOf(rows), { normalisation: { kind: "none" } }),
+  },
+  {
+    name: "the 3-D network",
+    fixture: fixtureOf("resnet3d-step.json"),
+    loss: { kind: "binary", positiveWeights: binary.task.posWeight },
+    modelOf: (rows) => resnet3d(volumeOf(rows), { normalisation: { kind: "none" } }),
+  },
 ];
 
 const tensor = (data: Float32Array, ...shape: number[]): HostTensor => ({ data, shape });
@@ -78,7 +92,7 @@ function tileOf({ input, task }: Fixture, first: number, units: number): Record<
   });
   const real = Float32Array.from({ length: units }, (_, i) => Number(first + i < examples));
   return {
-    features: tensor(features, units, 1, 64, 64),
+    features: tensor(features, units, ...input.shape.slice(1)),
     targets: tensor(targets, units, outputs),
     known: tensor(new Float32Array(units * outputs).fill(1), units, outputs),
     weights: tensor(real, units),
