@@ -28,6 +28,7 @@ export async function exportModel({
         volumeShape: volume.shape.join(),
         spacingMm: volume.spacingMm.join(),
         windowHu: volume.windowHu.join(),
+        about: typeof volume.about === "object" ? `${volume.about.beforeBackMm} mm before the back` : volume.about,
         axes: "z to the head, y to the front, x to the right",
       }
     : { imageSize: String(imageSize) };

@@ -52,10 +52,10 @@ export function openImageRows(
 /** The rows of a cohort in the form that a model wants. Throws LG-COHORT-024 where the cohort holds the other medium. */
 export function openRows(cohort: Cohort, { channels, imageSize, volume }: RowForm): RowSource {
   if (!volume) return openImageRows(cohort, { channels, imageSize: imageSize! });
-  const { shape, spacingMm, windowHu } = volume;
+  const { shape, spacingMm, windowHu, about } = volume;
   const window = { centre: (windowHu[0] + windowHu[1]) / 2, width: windowHu[1] - windowHu[0] };
   return {
-    store: openVolumes(cohort, { shape, spacingMm, window }),
+    store: openVolumes(cohort, { shape, spacingMm, window, about }),
     inputShape: [1, ...shape],
     view: (data, augmentation, random, out) => void augmentVolume(data, shape, augmentation, random, { out }),
   };

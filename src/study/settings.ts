@@ -21,7 +21,7 @@ import {
 import type { Loss } from "../training/losses.ts";
 import type { OptimiserSettings } from "../training/optimisers.ts";
 import type { Schedule } from "../training/schedules.ts";
-import { volumeInputOf, volumeText, type VolumeInput } from "./volume-input.ts";
+import { volumeInputOf, volumeText, type aboutNames, type VolumeInput } from "./volume-input.ts";
 
 /** What a user may decide; everything else is chosen from the cohort's size and the budget. */
 export interface TrainingChoices {
@@ -46,6 +46,7 @@ export interface TrainingChoices {
   readonly spacing?: string;
   /** Voxels along z, y and x. */
   readonly volumeShape?: string;
+  readonly about?: (typeof aboutNames)[number];
   readonly views?: number;
   /** Names of parameters that are not trained, separated by commas; a star stands for any text. */
   readonly freeze?: string;
@@ -104,7 +105,9 @@ export interface ChosenSettings {
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
 /** Architectures whose fixed part does the work, so that each image's features are computed once. */
-const featureModels = ["texture", "texture-cnn"];
+const featureModels = ["texture", "texture-cnn", "tissue"];
+/** Those of them that are linear. */
+const linearModels = ["texture", "tissue"];
 
 /**
  * Chooses settings for a training.
@@ -187,12 +190,16 @@ function checkChoices({
 }
 
 /** Throws LG-USAGE-001 for an option of images on volumes, and the other way round. */
-function checkInput({ imageSize, window, spacing, volumeShape }: TrainingChoices, medium: Medium = "images"): void {
-  const foreign = medium === "volumes" ? { "image-size": imageSize } : { window, spacing, "volume-shape": volumeShape };
+function checkInput(
+  { imageSize, window, spacing, volumeShape, about }: TrainingChoices,
+  medium: Medium = "images",
+): void {
+  const foreign =
+    medium === "volumes" ? { "image-size": imageSize } : { window, spacing, "volume-shape": volumeShape, about };
   for (const [name, value] of Object.entries(foreign))
     if (value !== undefined)
       throw new LeadglassError("LG-USAGE-001", `--${name} is given for a cohort of ${medium}`, {
-        hint: medium === "volumes" ? "Volumes have --volume-shape, --spacing and --window." : "Images have --image-size.", // prettier-ignore
+        hint: medium === "volumes" ? "Volumes have --volume-shape, --spacing, --window and --about." : "Images have --image-size.", // prettier-ignore
       });
 }
 
@@ -234,6 +241,7 @@ function chooseOpen(choices: TrainingChoices, { images, medium }: CohortSize): C
   const epochs = choices.epochs ?? Math.round(clamp(25_000 / images, 4, 60));
   const defaults: Record<string, { optimizer: string; rate: number }> = {
     texture: { optimizer: "adamw", rate: 2e-3 },
+    tissue: { optimizer: "adamw", rate: 2e-3 },
     "texture-cnn": { optimizer: "adamw", rate: 2e-3 },
     resnet9: { optimizer: "nadam", rate: 2e-4 },
     vit: { optimizer: "adamw", rate: 5e-4 },
@@ -282,11 +290,11 @@ function choosePrivate(
 ): ChosenSettings {
   const { units, medium } = size;
   const volumes = medium === "volumes";
-  const architecture = choices.model ?? (volumes ? "resnet3d" : "texture");
+  const architecture = choices.model ?? (volumes ? "tissue" : "texture");
   const unit = choices.unit ?? "patient";
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
-  const linear = architecture === "texture";
+  const linear = linearModels.includes(architecture);
   const fixed = featureModels.includes(architecture);
   const reasons = [aboutOf(architecture, medium)];
   const form = formOf(choices, medium, architecture, fixed ? Infinity : 96);

@@ -10,10 +10,13 @@ describe("volumeInputOf", () => {
   });
 
   it("numbersAndNames_areRead", () => {
-    expect(volumeInputOf({ window: "-100,300", spacing: "5, 2.5,2.5", volumeShape: "32,48,64" })).toEqual({
+    expect(
+      volumeInputOf({ window: "-100,300", spacing: "5, 2.5,2.5", volumeShape: "32,48,64", about: "body" }),
+    ).toEqual({
       windowHu: [-100, 300],
       spacingMm: [5, 2.5, 2.5],
       shape: [32, 48, 64],
+      about: "body",
     });
     // Centre -600 and width 1500 (imaging/volume.ts).
     expect(volumeInputOf({ window: "lung", spacing: "4" })).toMatchObject({
@@ -42,8 +45,12 @@ describe("volumeInputOf", () => {
   });
 
   it("inWords", () => {
-    expect(volumeText({ shape: [8, 9, 10], spacingMm: [5, 2, 2], windowHu: [-160, 240] })).toBe(
-      "volumes of 8 x 9 x 10 voxels (z, y, x) at 5 x 2 x 2 mm about the middle, -160 to 240 HU",
+    const input = { shape: [8, 9, 10], spacingMm: [5, 2, 2], windowHu: [-160, 240], about: "body" } as const;
+    expect(volumeText(input)).toBe(
+      "volumes of 8 x 9 x 10 voxels (z, y, x) at 5 x 2 x 2 mm about the middle of the body, -160 to 240 HU",
+    );
+    expect(volumeText({ ...input, spacingMm: [6, 6, 6], about: { beforeBackMm: 104 } })).toMatch(
+      /at 6 mm about the middle line, 104 mm before the back,/,
     );
   });
 });
@@ -63,7 +70,13 @@ describe("settings of volumes", () => {
     expect(() => chooseSettings({ imageSize: 64 }, size, false)).toThrow(refused);
     expect(() => chooseSettings({ model: "resnet9" }, size, false)).toThrow(refused);
     expect(() => chooseSettings({ model: "texture", epsilon: 8 }, size, false)).toThrow(refused);
-    for (const choices of [{ window: "lung" }, { spacing: "4" }, { volumeShape: "32,32,32" }, { model: "resnet3d" }])
+    for (const choices of [
+      { window: "lung" },
+      { spacing: "4" },
+      { volumeShape: "32,32,32" },
+      { about: "body" as const },
+      { model: "resnet3d" },
+    ])
       expect(() => chooseSettings(choices, images, false)).toThrow(refused);
   });
 });

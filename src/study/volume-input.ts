@@ -13,16 +13,23 @@ export interface VolumeInput {
   readonly spacingMm: Triple;
   /** Hounsfield units that become 0 and 1. */
   readonly windowHu: readonly [number, number];
+  /** What lies in the middle: see `volumeTensor`. */
+  readonly about: "volume" | "body" | { readonly beforeBackMm: number };
 }
 
+/** What `--about` names: the middle of the file, of the body, or of the upper abdomen before the spine. */
+export const abouts = { volume: "volume", body: "body", pancreas: { beforeBackMm: 104 } } as const;
+export const aboutNames = Object.keys(abouts) as (keyof typeof abouts)[];
+
 /**
- * For abdominal CT: the usual window of soft tissue, in a box of 192 x 288 x 384 mm about the middle of the volume, which
- * holds most trunks, with voxels as coarse as a tumour of two centimetres bears and two cores can train on.
+ * For abdominal CT: the usual window of soft tissue, in a box of 96 x 120 x 144 mm about where the pancreas lies, as in
+ * the paper's task, with voxels as fine as a tumour of two centimetres needs and two cores can train on.
  */
 export const defaultVolumeInput: VolumeInput = {
-  shape: [24, 36, 48],
-  spacingMm: [8, 8, 8],
+  shape: [16, 20, 24],
+  spacingMm: [6, 6, 6],
   windowHu: [-160, 240],
+  about: abouts.pancreas,
 };
 
 const refuse = (option: string, expected: string, example: string): LeadglassError =>
@@ -31,12 +38,13 @@ const refuse = (option: string, expected: string, example: string): LeadglassErr
 const numbersOf = (text: string): number[] =>
   text.split(",").map((part) => (/^\s*[+-]?(\d+\.?\d*|\.\d+)\s*$/.test(part) ? Number(part) : NaN));
 
-/** Reads `--window`, `--spacing` and `--volume-shape`. Throws LG-USAGE-001 for what is no window, spacing or shape. */
-export function volumeInputOf({ window, spacing, volumeShape }: TrainingChoices): VolumeInput {
+/** Reads `--window`, `--spacing`, `--volume-shape` and `--about`. Throws LG-USAGE-001 for what is no window, spacing or shape. */
+export function volumeInputOf({ window, spacing, volumeShape, about }: TrainingChoices): VolumeInput {
   return {
     shape: volumeShape === undefined ? defaultVolumeInput.shape : shapeOf(volumeShape),
     spacingMm: spacing === undefined ? defaultVolumeInput.spacingMm : spacingOf(spacing),
     windowHu: window === undefined ? defaultVolumeInput.windowHu : windowOf(window),
+    about: about === undefined ? defaultVolumeInput.about : abouts[about],
   };
 }
 
@@ -67,5 +75,11 @@ function shapeOf(text: string): Triple {
 }
 
 /** In words, as training says it. */
-export const volumeText = ({ shape, spacingMm, windowHu }: VolumeInput): string =>
-  `volumes of ${shape.join(" x ")} voxels (z, y, x) at ${[...new Set(spacingMm)].length === 1 ? spacingMm[0] : spacingMm.join(" x ")} mm about the middle, ${windowHu[0]} to ${windowHu[1]} HU`;
+export function volumeText({ shape, spacingMm, windowHu, about }: VolumeInput): string {
+  const spacing = new Set(spacingMm).size === 1 ? spacingMm[0] : spacingMm.join(" x ");
+  const place =
+    typeof about === "object"
+      ? `about the middle line, ${about.beforeBackMm} mm before the back`
+      : `about the middle of the ${about}`;
+  return `volumes of ${shape.join(" x ")} voxels (z, y, x) at ${spacing} mm ${place}, ${windowHu[0]} to ${windowHu[1]} HU`;
+}

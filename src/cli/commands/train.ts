@@ -3,6 +3,7 @@ import { LeadglassError } from "../../errors.ts";
 import { clippingKinds, samplingKinds } from "../../privacy/index.ts";
 import { trainRun, type TrainReport } from "../../study/train-run.ts";
 import type { TrainingChoices } from "../../study/settings.ts";
+import { aboutNames } from "../../study/volume-input.ts";
 import { command } from "../command.ts";
 import type { Options, Values } from "../options.ts";
 import { count, duration, interval, fileSize, significant, significantUp, table } from "../output.ts";
@@ -38,6 +39,7 @@ export const trainingOptions = {
   },
   spacing: { kind: "text", value: "MM", about: "distance between voxels that volumes are brought to, or Z,Y,X" },
   "volume-shape": { kind: "text", value: "D,H,W", about: "voxels of the box that volumes are cut to" },
+  about: { kind: "text", about: "what lies in the middle of that box", oneOf: aboutNames },
   views: { kind: "whole", value: "V", about: "views of a unit in one step" },
   batch: { kind: "whole", value: "B", about: "units of a step; under privacy the expected number" },
   epochs: { kind: "whole", value: "N", about: "passes over the training units" },
@@ -87,6 +89,7 @@ export const choicesOf = (options: Values<typeof trainingOptions>): TrainingChoi
   window: options.window,
   spacing: options.spacing,
   volumeShape: options["volume-shape"],
+  about: options.about,
   views: options.views,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
   validation: options.validation,
