@@ -4,7 +4,7 @@ import { mlp, mnistCnn, smallCnn } from "./cnn.ts";
 import type { Model, ModelShape, VolumeModelShape } from "./model.ts";
 import { resnet9 } from "./resnet9.ts";
 import { textureCnn, textureLinear } from "./texture.ts";
-import { tissueLinear } from "./tissue.ts";
+import { tissueCnn, tissueLinear } from "./tissue.ts";
 import { vit } from "./vit.ts";
 import { resnet25d, resnet25dLarge, resnet3d, resnet3dLarge } from "./volume-resnets.ts";
 
@@ -51,6 +51,7 @@ export const volumeArchitectures: Readonly<Record<string, VolumeArchitecture>> =
     build: tissueLinear,
     about: "linear model on how much tissue of which density lies where; strong under privacy at small n",
   },
+  "tissue-cnn": { build: tissueCnn, about: "three small convolutions on the shares of tissue of five densities" },
   resnet25d: {
     build: (shape) => resnet25d(shape),
     about: "one small residual network for the slices of all three axes, pooled by attention",

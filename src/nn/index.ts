@@ -14,7 +14,7 @@ export { inferenceGraph } from "./inference.ts";
 export { mlp, mnistCnn, smallCnn } from "./cnn.ts";
 export { resnet9, type ResNet9Options } from "./resnet9.ts";
 export { textureCnn, textureLinear } from "./texture.ts";
-export { tissueLinear } from "./tissue.ts";
+export { tissueCnn, tissueLinear } from "./tissue.ts";
 export { vit, type VitOptions } from "./vit.ts";
 export { residualTrunk, type TrunkOptions } from "./resnet.ts";
 export {

@@ -5,6 +5,7 @@ import {
   matMul,
   min,
   mul,
+  reduceMean,
   relu,
   reshape,
   scalar,
@@ -14,7 +15,7 @@ import {
   type Value,
 } from "../graph/index.ts";
 import { zeros } from "./initialisers.ts";
-import { dense } from "./layers.ts";
+import { activate, convolution, dense, groupNorm } from "./layers.ts";
 import { modelOf, type Model, type VolumeModelShape } from "./model.ts";
 import { poolingMatrix } from "./texture.ts";
 
@@ -25,8 +26,10 @@ import { poolingMatrix } from "./texture.ts";
 const densities = [0.15, 0.4, 0.5, 0.6, 0.7];
 /** Square roots of the share of each in a trunk, rounded; they only centre the features. */
 const typicalRoots = [0.3, 0.3, 0.4, 0.4, 0.5];
-/** Cells along z, y, x: of two to three centimetres in the default box. */
-const grid = [4, 5, 6] as const;
+type Cells = readonly [number, number, number];
+/** Cells along z, y, x: of 24 mm in the default box for the linear model, and half of that for the convolutions. */
+const coarse: Cells = [4, 5, 6];
+const fine: Cells = [8, 10, 12];
 /** Length of the centred features of a usual volume, about: the clipping norm is 1. */
 const length = 8;
 
@@ -39,16 +42,21 @@ function nearTo(x: Value, k: number): Value {
   return relu(min(...least));
 }
 
-/** Mean over a grid of cells: [rows, 1, depth, height, width] -> [rows, cells]. */
-function poolCells(x: Value): Value {
+/** Mean over a grid of cells: [rows, 1, depth, height, width] -> [rows, 1, ...cells]. */
+function poolCells(x: Value, [d, h, w]: Cells): Value {
   const [rows, , depth, height, width] = x.shape as [number, number, number, number, number];
-  const [d, h, w] = grid;
   const across = poolingMatrix(width, w);
   const transposed = Float32Array.from({ length: width * w }, (_, i) => across[(i % w) * width + Math.floor(i / w)]!);
   const columns = matMul(reshape(x, [rows, depth, height, width]), constant(transposed, [width, w]));
   const planes = matMul(constant(poolingMatrix(height, h), [h, height]), columns);
   const cells = matMul(constant(poolingMatrix(depth, d), [d, depth]), reshape(planes, [rows, depth, h * w]));
-  return reshape(cells, [rows, d * h * w]);
+  return reshape(cells, [rows, 1, d, h, w]);
+}
+
+/** Square roots of the share of each density in each cell, centred: [rows, densities, ...cells]. */
+function tissueMaps(volume: Value, cells: Cells): Value {
+  const root = (k: number): Value => sqrt(add(poolCells(nearTo(volume, k), cells), scalar(1e-6)));
+  return concat(densities.map((_, k) => sub(root(k), scalar(typicalRoots[k]!))), 1); // prettier-ignore
 }
 
 /**
@@ -61,13 +69,35 @@ export function tissueLinear(shape: VolumeModelShape): Model {
   return modelOf(
     "tissue",
     shape,
-    (volume) => {
-      const maps = densities.map((_, k) =>
-        sub(sqrt(add(poolCells(nearTo(volume, k)), scalar(1e-6))), scalar(typicalRoots[k]!)),
-      );
-      // Roots of five shares that add up to one, centred, have a length of about a half in each cell.
-      return mul(concat(maps, 1), scalar(length / (0.5 * Math.sqrt(sizeOf(grid)))));
-    },
+    // Roots of five shares that add up to one, centred, have a length of about a half in each cell.
+    (volume) =>
+      mul(
+        reshape(tissueMaps(volume, coarse), [shape.rows, densities.length * sizeOf(coarse)]),
+        scalar(length / (0.5 * Math.sqrt(sizeOf(coarse)))),
+      ),
     (scope, x) => dense(scope.at("head"), x, shape.outputs, { weight: zeros }),
+  );
+}
+
+/** Three small convolutions on the same shares over a finer grid: the non-private default for small cohorts of volumes. */
+export function tissueCnn(shape: VolumeModelShape): Model {
+  return modelOf(
+    "tissue-cnn",
+    shape,
+    (volume) => mul(tissueMaps(volume, fine), scalar(4)),
+    (scope, x) => {
+      const layer = (k: number, y: Value, out: number, stride: number): Value =>
+        activate(
+          "mish",
+          groupNorm(
+            scope.at(`norm${k}`),
+            convolution(scope.at(`conv${k}`), y, out, 3, { stride, padding: 1, bias: false }),
+            4,
+          ),
+        );
+      const y = layer(3, layer(2, layer(1, x, 16, 1), 32, 2), 32, 1);
+      const parts = reduceMean(reshape(y, [shape.rows, 32, 2, 2, 5, 2, 3]), [3, 6]);
+      return dense(scope.at("head"), reshape(parts, [shape.rows, 32 * 2 * 5 * 2]), shape.outputs);
+    },
   );
 }

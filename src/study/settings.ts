@@ -232,17 +232,20 @@ const volumeAugmentation: Augmentation = { shift: 0.06 };
 
 function chooseOpen(choices: TrainingChoices, { images, medium }: CohortSize): ChosenSettings {
   const volumes = medium === "volumes";
-  const architecture = choices.model ?? (volumes ? "resnet3d" : "texture-cnn");
+  const architecture = choices.model ?? (volumes ? "tissue-cnn" : "texture-cnn");
   const about = aboutOf(architecture, medium);
   const form = formOf(choices, medium, architecture);
   const fixed = featureModels.includes(architecture);
   const batchSize = Math.min(choices.batch ?? 32, images);
   // About 900 steps on a thousand images, and fewer epochs where there are many images.
-  const epochs = choices.epochs ?? Math.round(clamp(25_000 / images, 4, 60));
+  // The slices of a volume are sixty images: half as many passes are enough work.
+  const share = architecture.startsWith("resnet25d") ? 0.5 : 1;
+  const epochs = choices.epochs ?? Math.round(share * clamp(25_000 / images, 4, 60));
   const defaults: Record<string, { optimizer: string; rate: number }> = {
     texture: { optimizer: "adamw", rate: 2e-3 },
     tissue: { optimizer: "adamw", rate: 2e-3 },
     "texture-cnn": { optimizer: "adamw", rate: 2e-3 },
+    "tissue-cnn": { optimizer: "adamw", rate: 1e-3 },
     resnet9: { optimizer: "nadam", rate: 2e-4 },
     vit: { optimizer: "adamw", rate: 5e-4 },
   };
