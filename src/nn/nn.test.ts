@@ -16,6 +16,7 @@ import {
   resnet9,
   textureCnn,
   textureLinear,
+  tissueLinear,
   truncatedNormal,
   uniformFan,
   vit,
@@ -68,6 +69,8 @@ describe("architectures", () => {
   it.each<[string, (shape: VolumeModelShape) => Model]>([
     ["resnet25d", volumeArchitectureNamed("resnet25d").build],
     ["resnet3d", volumeArchitectureNamed("resnet3d").build],
+    ["tissue", volumeArchitectureNamed("tissue").build],
+    ["tissue-cnn", volumeArchitectureNamed("tissue-cnn").build],
     ["resnet25d-18", (shape) => resnet25dLarge(shape, little)],
     ["resnet3d-18", (shape) => resnet3dLarge(shape, little)],
   ])("%s_ofVolumes_answersFiniteLogitsAndExportsAModelThatReadsBack", async (_name, build) => {
@@ -165,6 +168,26 @@ describe("texture", () => {
       await run({ f: model.fixed }, { image: { data: other, shape: model.image.shape } }),
     ];
     expect([...a["f"]!.subarray(0, model.fixed.shape[1])]).toEqual([...b["f"]!.subarray(0, model.fixed.shape[1])]);
+  });
+});
+
+describe("tissue", () => {
+  it("features_areRootsOfSharesOfEachDensity_cellByCell", async () => {
+    const model = tissueLinear({ rows: 2, channels: 1, volumeShape: [4, 5, 6], outputs: 1 });
+    expect(model.fixed.shape).toEqual([2, 5 * 4 * 5 * 6]);
+    // As many voxels as cells. The first volume is water, 0.4 of the window, with one voxel of 0.625: a quarter of the way
+    // from 0.6 to 0.7. The second is all air.
+    const data = new Float32Array(240).fill(0.4, 0, 120);
+    const cell = (1 * 5 + 2) * 6 + 3;
+    data[cell] = 0.625;
+    const { f } = await run({ f: model.fixed }, { image: { data, shape: model.image.shape } });
+    // Scale 8 / (0.5 sqrt(120)); centres 0.3, 0.3, 0.4, 0.4, 0.5; roots of shares plus 1e-6.
+    const scale = 8 / (0.5 * Math.sqrt(120));
+    const feature = (row: number, density: number, at: number) => f![row * 600 + density * 120 + at]! / scale;
+    const root = (share: number) => Math.sqrt(share + 1e-6);
+    [0, 1, 0, 0, 0].forEach((share, k) => expect(feature(0, k, 0)).toBeCloseTo(root(share) - [0.3, 0.3, 0.4, 0.4, 0.5][k]!, 5)); // prettier-ignore
+    [0, 0, 0, 0.75, 0.25].forEach((share, k) => expect(feature(0, k, cell)).toBeCloseTo(root(share) - [0.3, 0.3, 0.4, 0.4, 0.5][k]!, 4)); // prettier-ignore
+    [1, 0, 0, 0, 0].forEach((share, k) => expect(feature(1, k, 7)).toBeCloseTo(root(share) - [0.3, 0.3, 0.4, 0.4, 0.5][k]!, 5)); // prettier-ignore
   });
 });
 
