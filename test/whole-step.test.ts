@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { resnet9 } from "../src/nn/resnet9.ts";
 import { swin } from "../src/nn/swin.ts";
 import { vit } from "../src/nn/vit.ts";
-import type { Model, ModelShape } from "../src/nn/model.ts";
+import type { Model, ModelShape, VolumeModelShape } from "../src/nn/model.ts";
+import { resnet25d, resnet3d } from "../src/nn/volume-resnets.ts";
 import { startEngine, type Engine, type HostTensor } from "../src/runtime/index.ts";
 import type { Loss } from "../src/training/losses.ts";
 import type { OptimiserSettings } from "../src/training/optimisers.ts";
@@ -40,6 +41,7 @@ const tolerance = 1e-4;
 const examples = 6;
 const outputs = 5;
 const shapeOf = (rows: number): ModelShape => ({ rows, channels: 1, imageSize: 64, outputs });
+const volumeOf = (rows: number): VolumeModelShape => ({ rows, channels: 1, volumeShape: [10, 12, 16], outputs });
 
 interface Case {
   readonly name: string;
@@ -72,6 +74,18 @@ const cases: readonly Case[] = [
         { rows, channels: 3, imageSize: 60, outputs },
         { width: 24, depths: [2, 2], heads: [2, 4], normalisation: { kind: "none" } },
       ),
+  },
+  {
+    name: "the 2.5-D network",
+    fixture: fixtureOf("resnet25d-step.json"),
+    loss: { kind: "binary", positiveWeights: binary.task.posWeight },
+    modelOf: (rows) => resnet25d(volumeOf(rows), { normalisation: { kind: "none" } }),
+  },
+  {
+    name: "the 3-D network",
+    fixture: fixtureOf("resnet3d-step.json"),
+    loss: { kind: "binary", positiveWeights: binary.task.posWeight },
+    modelOf: (rows) => resnet3d(volumeOf(rows), { normalisation: { kind: "none" } }),
   },
 ];
 

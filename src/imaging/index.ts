@@ -11,6 +11,8 @@ export { equaliseHistogram, referencePlanes } from "./reference.ts";
 export { splineZoom } from "./spline.ts";
 export { augment } from "./augment.ts";
 export type { Augmentation, AugmentOptions } from "./augment.ts";
+export { augmentVolume } from "./augment-volume.ts";
+export type { VolumeAugmentation } from "./augment-volume.ts";
 export { AIR_HU, volumeTensor, windowed, windows } from "./volume.ts";
 export type { Volume, VolumeTensor, VolumeTensorOptions, Window, WindowName } from "./volume.ts";
 export { bodyBox, cropVolume, resampleVolume } from "./volume-geometry.ts";

@@ -236,6 +236,30 @@ describe("volumeTensor", () => {
     expect(volumeTensor(at(0, 1, 2), { ...options, about: "volume" })).not.toEqual(one);
   });
 
+  it("aPlaceBeforeTheBack_isTheMiddle_whateverTheBelly", () => {
+    // A mark 20 mm before the back and 5 voxels of 2 mm from the left of a body; the belly grows and the body moves.
+    const at = (y0: number, belly: number, x0: number) =>
+      filled([6, 40, 30], [2, 2, 2], (z, y, x) => {
+        if (y < y0 || y >= y0 + belly || x < x0 || x >= x0 + 11) return AIR_HU;
+        return y === y0 + 10 && x === x0 + 5 && z === 3 ? 200 : 0;
+      });
+    const tensor = (volume: Volume) =>
+      volumeTensor(volume, { shape: [6, 8, 6], spacingMm: [2, 2, 2], window: "abdomen", about: { beforeBackMm: 20 } });
+    const marks = [at(2, 20, 3), at(5, 30, 9), at(12, 26, 16)].map((v) => tensor(v).data.indexOf(Math.fround(0.9))); // (200 + 160) / 400
+    // Row 10 of the body is the first past the middle of 8 rows, column 5 of its 11 the middle: 3 of 6.
+    expect(marks).toEqual(Array(3).fill((3 * 8 + 4) * 6 + 3));
+  });
+
+  it("aPlaceBeforeTheBack_needsASpacing_andALength", () => {
+    const water = filled([4, 4, 4], [2, 2, 2], () => 0);
+    const refused = expect.objectContaining({ code: "LG-IMAGE-011" }) as Error;
+    const options = { shape: [4, 4, 4], window: "abdomen" } as const;
+    expect(() => volumeTensor(water, { ...options, about: { beforeBackMm: 20 } })).toThrow(refused);
+    expect(() => volumeTensor(water, { ...options, spacingMm: [2, 2, 2], about: { beforeBackMm: -1 } })).toThrow(
+      refused,
+    );
+  });
+
   it("windowComesLast_soThatTheEdgeOfBoneIsItsMean", () => {
     // Two voxels of 1000 HU and two of -160: averaged first, the mean 420 is above the window (1); windowed first it
     // would be 0.5.

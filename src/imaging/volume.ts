@@ -1,6 +1,6 @@
 /** CT volumes as plain values: their axes, Hounsfield windows, and the tensor that a model takes. */
 import { LeadglassError } from "../errors.ts";
-import { bodyBox, cropVolume, resampleVolume } from "./volume-geometry.ts";
+import { bodyBox, cropVolume, resampleVolume, type Box } from "./volume-geometry.ts";
 
 /** Slices from foot to head, rows from back to front, columns from the patient's left to the right: "RAS" read backwards. */
 export interface Volume {
@@ -60,8 +60,12 @@ export interface VolumeTensorOptions {
    * to `shape`, so that sizes stay true. Without it the whole volume (or body) is stretched to `shape`.
    */
   readonly spacingMm?: readonly [number, number, number];
-  /** What is centred, or stretched: the whole volume, or the box around the body in it. */
-  readonly about?: "volume" | "body";
+  /**
+   * What is centred, or stretched: the whole volume, or the box around the body in it. With a spacing also a place on the
+   * body's middle line, halfway from its lowest to its highest slice, this many millimetres before its back: organs beside
+   * the spine keep their distance from the back, however large the belly.
+   */
+  readonly about?: "volume" | "body" | { readonly beforeBackMm: number };
 }
 
 /** What a model of volumes reads: one channel. */
@@ -76,11 +80,28 @@ export interface VolumeTensor {
  */
 export function volumeTensor(volume: Volume, options: VolumeTensorOptions): VolumeTensor {
   const { shape, window, spacingMm, about = "volume" } = options;
-  const box = about === "body" ? bodyBox(volume) : undefined;
-  const cut = box === undefined ? volume : cropVolume(volume, { box });
-  const shaped =
-    spacingMm === undefined
-      ? resampleVolume(cut, { shape })
-      : cropVolume(resampleVolume(cut, { spacingMm }), { shape, fill: AIR_HU });
-  return { shape: [1, ...shape], data: windowed(shaped.data, window) };
+  if (spacingMm !== undefined) {
+    const spaced = resampleVolume(volume, { spacingMm });
+    const box = about === "volume" ? undefined : boxAbout(spaced, about);
+    return { shape: [1, ...shape], data: windowed(cropVolume(spaced, { shape, box, fill: AIR_HU }).data, window) };
+  }
+  if (typeof about === "object")
+    throw new LeadglassError("LG-IMAGE-011", "volumeTensor: a place before the back without a spacing", {
+      hint: "Give spacingMm, so that sizes stay true.",
+    });
+  const cut = about === "body" ? cropVolume(volume, { box: bodyBox(volume) }) : volume;
+  return { shape: [1, ...shape], data: windowed(resampleVolume(cut, { shape }).data, window) };
+}
+
+/** The body's box, or one whose middle lies before its back. */
+function boxAbout(volume: Volume, about: "body" | { readonly beforeBackMm: number }): Box {
+  const { start, end } = bodyBox(volume);
+  if (about === "body") return { start, end };
+  if (!(about.beforeBackMm >= 0 && about.beforeBackMm < Infinity))
+    throw new LeadglassError("LG-IMAGE-011", `volumeTensor: a place ${about.beforeBackMm} mm before the back`, {
+      hint: "Give a length that is not negative.",
+    });
+  // A box from the back to twice as far before it has its middle there.
+  const [back, depth] = [start[1], Math.round((2 * about.beforeBackMm) / volume.spacingMm[1])];
+  return { start, end: [end[0], back + depth, end[2]] };
 }

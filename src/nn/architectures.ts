@@ -1,19 +1,29 @@
 import { LeadglassError } from "../errors.ts";
+import type { Shape } from "../graph/index.ts";
 import { mlp, mnistCnn, smallCnn } from "./cnn.ts";
-import type { Model, ModelShape } from "./model.ts";
+import type { Model, ModelShape, VolumeModelShape } from "./model.ts";
 import { resnet9 } from "./resnet9.ts";
 import { ringsLinear } from "./rings.ts";
 import { textureCnn, textureLinear } from "./texture.ts";
 import { smallSwin, swin } from "./swin.ts";
+import { tissueCnn, tissueLinear } from "./tissue.ts";
 import { vit } from "./vit.ts";
+import { resnet25d, resnet25dLarge, resnet3d, resnet3dLarge } from "./volume-resnets.ts";
 
+/** An architecture that reads square images. */
 export interface Architecture {
   readonly build: (shape: ModelShape) => Model;
   readonly imageSize: number;
   readonly about: string;
 }
 
-/** The architectures that `--model` names. */
+/** An architecture that reads volumes. */
+export interface VolumeArchitecture {
+  readonly build: (shape: VolumeModelShape) => Model;
+  readonly about: string;
+}
+
+/** The architectures of images that `--model` names. */
 export const architectures: Readonly<Record<string, Architecture>> = {
   texture: {
     build: textureLinear,
@@ -72,18 +82,67 @@ export const importArchitecture = (name: string, architecture: Architecture): vo
 
 /** Whether a model is linear on features that are computed once. */
 export const isLinearOnFeatures = (name: string): boolean =>
-  ["texture", "rings"].includes(name) || (name.startsWith("features:") && !name.endsWith(":two-layer"));
+  ["texture", "rings", "tissue"].includes(name) || (name.startsWith("features:") && !name.endsWith(":two-layer"));
 
 /** Whether a model's fixed part does the work, so that each image's features are computed once. */
 export const hasFixedFeatures = (name: string): boolean =>
   name === "texture-cnn" || name.startsWith("features:") || isLinearOnFeatures(name);
 
-/** An architecture by name. Throws LG-USAGE-001, listing the names, where there is none. */
-export function architectureNamed(name: string): Architecture {
-  const found = Object.hasOwn(architectures, name) ? architectures[name] : imported.get(name);
-  if (!found)
-    throw new LeadglassError("LG-USAGE-001", `--model ${name}: there is no such architecture`, {
-      hint: `Choose one of ${Object.keys(architectures).join(", ")}.`,
-    });
-  return found;
+/** The architectures of volumes that `--model` names. */
+export const volumeArchitectures: Readonly<Record<string, VolumeArchitecture>> = {
+  tissue: {
+    build: tissueLinear,
+    about: "linear model on how much tissue of which density lies where; strong under privacy at small n",
+  },
+  "tissue-cnn": { build: tissueCnn, about: "three small convolutions on the shares of tissue of five densities" },
+  resnet25d: {
+    build: (shape) => resnet25d(shape),
+    about: "one small residual network for the slices of all three axes, pooled by attention",
+  },
+  "resnet25d-18": {
+    build: (shape) => resnet25dLarge(shape),
+    about: "the network for CT of arXiv 2302.01622: ResNet-18 on all slices, 8 heads of attention, 12.2 M parameters",
+  },
+  resnet3d: { build: (shape) => resnet3d(shape), about: "small residual network of 3-D convolutions" },
+  "resnet3d-18": {
+    build: (shape) => resnet3dLarge(shape),
+    about: "torchvision's r3d_18 with GroupNorm, 33 M parameters",
+  },
+};
+
+const tables = { images: architectures, volumes: volumeArchitectures } as const;
+
+/** An architecture of one medium by name. */
+function named<T>(table: Readonly<Record<string, T>>, medium: keyof typeof tables, name: string): T {
+  if (Object.hasOwn(table, name)) return table[name]!;
+  const other = medium === "images" ? "volumes" : "images";
+  throw new LeadglassError(
+    "LG-USAGE-001",
+    Object.hasOwn(tables[other], name)
+      ? `--model ${name}: it reads ${other}, and these are ${medium}`
+      : `--model ${name}: there is no such architecture`,
+    { hint: `Choose one of ${Object.keys(table).join(", ")}.` },
+  );
+}
+
+/** An architecture of images by name. Throws LG-USAGE-001, listing the names, where there is none. */
+export const architectureNamed = (name: string): Architecture =>
+  imported.get(name) ?? named(architectures, "images", name);
+
+/** An architecture of volumes by name. Throws LG-USAGE-001, listing the names, where there is none. */
+export const volumeArchitectureNamed = (name: string): VolumeArchitecture =>
+  named(volumeArchitectures, "volumes", name);
+
+/**
+ * A model of an architecture for rows of the given shape, [channels, side, side] or [channels, depth, height, width].
+ * Throws LG-USAGE-001 for an unknown name, and where the architecture reads the other kind of rows.
+ */
+export function buildModel(
+  name: string,
+  { inputShape, rows, outputs }: { readonly inputShape: Shape; readonly rows: number; readonly outputs: number },
+): Model {
+  const [channels, depth, height, width] = inputShape as [number, number, number, number?];
+  return width === undefined
+    ? architectureNamed(name).build({ rows, channels, imageSize: depth, outputs })
+    : volumeArchitectureNamed(name).build({ rows, channels, volumeShape: [depth, height, width], outputs });
 }

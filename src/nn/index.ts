@@ -7,7 +7,11 @@ export {
   hasFixedFeatures,
   importArchitecture,
   isLinearOnFeatures,
+  buildModel,
+  volumeArchitectureNamed,
+  volumeArchitectures,
   type Architecture,
+  type VolumeArchitecture,
 } from "./architectures.ts";
 export { inferenceGraph } from "./inference.ts";
 export { mlp, mnistCnn, smallCnn } from "./cnn.ts";
@@ -22,3 +26,13 @@ export { smallSwin, swin, type SwinOptions } from "./swin.ts";
 export { foreignWeights, type ForeignTensor } from "./foreign-weights.ts";
 export { onnxFeatures } from "./onnx-features.ts";
 export { ringsLinear } from "./rings.ts";
+export { tissueCnn, tissueLinear } from "./tissue.ts";
+export { residualTrunk, type TrunkOptions } from "./resnet.ts";
+export {
+  resnet25d,
+  resnet25dLarge,
+  resnet3d,
+  resnet3dLarge,
+  volumeNormalisation,
+  type VolumeResNetOptions,
+} from "./volume-resnets.ts";

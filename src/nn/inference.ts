@@ -13,12 +13,12 @@ import {
 import { simplify } from "../graph/simplify.ts";
 import { joinedLogits, type Model } from "./model.ts";
 
-/** The image mirrored left to right. */
+/** The image mirrored left to right, which is its last axis. */
 const mirrored = (image: Value): Value =>
-  apply("Slice", [image, int64s([-1]), int64s([-(image.shape[3]! + 1)]), int64s([3]), int64s([-1])])[0]!;
+  apply("Slice", [image, int64s([-1]), int64s([-(image.shape.at(-1)! + 1)]), int64s([-1]), int64s([-1])])[0]!;
 
 /**
- * The model that is deployed: `image` [rows, channels, height, width] in [0, 1] to `logits` and `probabilities`
+ * The model that is deployed: `image` [rows, channels, height, width] (or of volumes [rows, channels, depth, height, width]) in [0, 1] to `logits` and `probabilities`
  * [rows, outputs], with the weights inside. A model that was trained on mirrored views answers the mean of the logits of
  * the image and its mirror image.
  */

@@ -54,25 +54,36 @@ export function dense(
   return reshape(y, [...x.shape.slice(0, -1), out]);
 }
 
-/** Convolution over images [rows, channels, height, width]; weight [out, channels, kernel, kernel]. */
+/**
+ * Convolution over images or volumes [rows, channels, ...spatial]; weight [out, channels, ...kernel]. Kernel, stride and
+ * padding are the same along all axes, or given for each.
+ */
 export function convolution(
   scope: Scope,
   x: Value,
   out: number,
-  kernel: number,
+  kernel: number | readonly number[],
   {
     stride = 1,
     padding = 0,
     bias = true,
     weight = uniformFan(),
     standardised = false,
-  }: { stride?: number; padding?: number; bias?: boolean; weight?: Initialiser; standardised?: boolean } = {},
+  }: {
+    stride?: number | readonly number[];
+    padding?: number | readonly number[];
+    bias?: boolean;
+    weight?: Initialiser;
+    standardised?: boolean;
+  } = {},
 ): Value {
-  const channels = x.shape[1]!;
-  const raw = scope.parameter("weight", [out, channels, kernel, kernel], weight);
+  const [channels, rank] = [x.shape[1]!, x.shape.length - 2];
+  const along = (v: number | readonly number[]): readonly number[] =>
+    typeof v === "number" ? Array<number>(rank).fill(v) : v;
+  const raw = scope.parameter("weight", [out, channels, ...along(kernel)], weight);
   const w = standardised ? standardisedWeight(raw) : raw;
-  const b = bias ? scope.parameter("bias", [out], uniformFan(channels * kernel * kernel)) : undefined;
-  return conv(x, w, b, { strides: [stride, stride], pads: Array<number>(4).fill(padding) });
+  const b = bias ? scope.parameter("bias", [out], uniformFan(channels * sizeOf(along(kernel)))) : undefined;
+  return conv(x, w, b, { strides: along(stride), pads: [...along(padding), ...along(padding)] });
 }
 
 /**
@@ -118,6 +129,25 @@ export function selfAttention(scope: Scope, x: Value, heads: number): Value {
   const mixed = matMul(softmax(logits, -1), v);
   const joined = reshape(transpose(mixed, [0, 2, 1, 3]), [rows, tokens, width]);
   return dense(scope.at("proj"), joined, width, { weight: truncatedNormal(0.02) });
+}
+
+/**
+ * Attention pooling of a sequence [rows, tokens, width] -> [rows, width]: the query is the mean over the tokens, keys and
+ * values are the tokens; the arithmetic of PyTorch's MultiheadAttention, with `in_proj_weight` cut into that of the query
+ * and that of keys and values, ordered [k, v][head][within head].
+ */
+export function attentionPooling(scope: Scope, x: Value, heads: number): Value {
+  const [rows, tokens, width] = x.shape as [number, number, number];
+  const size = width / heads;
+  // PyTorch draws its in_proj_weight as one: Xavier uniform over [3 width, width].
+  const weight = uniformFan((2 * width) / 3);
+  const query = dense(scope.at("q"), reduceMean(x, [1]), width, { weight });
+  const keysAndValues = dense(scope.at("kv"), x, 2 * width, { weight });
+  const parts = split(transpose(reshape(keysAndValues, [rows, tokens, 2, heads, size]), [2, 0, 3, 1, 4]), [1, 1], 0);
+  const [k, v] = parts.map((part) => squeeze(part, [0])) as [Value, Value];
+  const q = mul(reshape(query, [rows, heads, 1, size]), scalar(1 / Math.sqrt(size)));
+  const mixed = matMul(softmax(matMul(q, transposeLast(k)), -1), v);
+  return dense(scope.at("out_proj"), reshape(mixed, [rows, width]), width);
 }
 
 /** Pre-norm transformer block with a GELU layer of four times the width. */

@@ -16,7 +16,7 @@ export interface Parameter {
  */
 export interface Model {
   readonly name: string;
-  /** Pixels in [0, 1], [rows, channels, height, width]. */
+  /** Pixels in [0, 1], [rows, channels, height, width]; of volumes [rows, channels, depth, height, width]. */
   readonly image: Input;
   /** What the fixed part makes of `image`. */
   readonly fixed: Value;
@@ -58,7 +58,7 @@ export function collectParameters<T>(
   return { result: build(scopeInto(parameters, prefix)), parameters };
 }
 
-/** What every architecture is made for. */
+/** What an architecture of images is made for. */
 export interface ModelShape {
   /** Rows of a batch: units x views. */
   readonly rows: number;
@@ -68,17 +68,29 @@ export interface ModelShape {
   readonly outputs: number;
 }
 
+/** What an architecture of volumes is made for. */
+export interface VolumeModelShape extends Omit<ModelShape, "imageSize"> {
+  /** Voxels along z, y, x. */
+  readonly volumeShape: readonly [number, number, number];
+}
+
+/** What one row of a batch looks like: [channels, height, width] or [channels, depth, height, width]. */
+export const inputShapeOf = (shape: ModelShape | VolumeModelShape): Shape => [
+  shape.channels,
+  ...("volumeShape" in shape ? shape.volumeShape : [shape.imageSize, shape.imageSize]),
+];
+
 /**
  * Assembles a model from its fixed and its trainable part. Parameters are named and collected as the trainable part asks
  * for them.
  */
 export function modelOf(
   name: string,
-  { rows, channels, imageSize }: ModelShape,
+  shape: ModelShape | VolumeModelShape,
   fixedPart: (image: Value) => Value,
   trainablePart: (scope: Scope, features: Value) => Value,
 ): Model {
-  const image = input("image", [rows, channels, imageSize, imageSize]);
+  const image = input("image", [shape.rows, ...inputShapeOf(shape)]);
   const fixed = fixedPart(image);
   const features = input("features", fixed.shape);
   const { result: logits, parameters } = collectParameters("", (scope) => trainablePart(scope, features));

@@ -11,14 +11,19 @@ import {
   kaimingNormal,
   normalise,
   parameterCount,
+  resnet25dLarge,
+  resnet3dLarge,
   resnet9,
   textureCnn,
   textureLinear,
+  tissueLinear,
   truncatedNormal,
   uniformFan,
   vit,
+  volumeArchitectureNamed,
   type Model,
   type Normalisation,
+  type VolumeModelShape,
 } from "./index.ts";
 import { convolution } from "./layers.ts";
 
@@ -47,6 +52,47 @@ describe("architectures", () => {
     // PyTorch: patch 16*16*192+192, position 196*192, 12 blocks of 444,864, norm 384, head 192*5+5.
     const model = vit({ rows: 1, channels: 1, imageSize: 224, outputs: 5 }, { width: 192, depth: 12, heads: 3 });
     expect(parameterCount(model)).toBe(16 * 16 * 192 + 192 + 196 * 192 + 12 * 444_864 + 384 + 965);
+  });
+
+  it("networksOfVolumesInThePapersSize_haveTheExpectedParameterCounts", () => {
+    // PyTorch 2.13 (test/fixtures/make_volume_steps.py): ResNet-18 on three channels, 4 x 512 x 512 + 4 x 512 of the
+    // attention, 513 of the head; and r3d_18 on one channel.
+    const shape = { rows: 1, channels: 1, volumeShape: [16, 16, 16] as const, outputs: 1 };
+    const count = (name: string) => parameterCount(volumeArchitectureNamed(name).build(shape));
+    expect([count("resnet25d-18"), count("resnet3d-18")]).toEqual([12_227_649, 33_147_969]);
+    // Slices of three sizes share the same weights.
+    const oblong = { ...shape, volumeShape: [16, 20, 24] as const };
+    expect(parameterCount(volumeArchitectureNamed("resnet25d-18").build(oblong))).toBe(12_227_649);
+  });
+
+  // The networks in the papers' size with two stages of half the width: their stems, pools and shapes in little time.
+  const little = { width: 32, blocks: [1, 1] };
+  it.each<[string, (shape: VolumeModelShape) => Model]>([
+    ["resnet25d", volumeArchitectureNamed("resnet25d").build],
+    ["resnet3d", volumeArchitectureNamed("resnet3d").build],
+    ["tissue", volumeArchitectureNamed("tissue").build],
+    ["tissue-cnn", volumeArchitectureNamed("tissue-cnn").build],
+    ["resnet25d-18", (shape) => resnet25dLarge(shape, little)],
+    ["resnet3d-18", (shape) => resnet3dLarge(shape, little)],
+  ])("%s_ofVolumes_answersFiniteLogitsAndExportsAModelThatReadsBack", async (_name, build) => {
+    const model = build({ rows: 2, channels: 1, volumeShape: [8, 12, 16], outputs: 3 });
+    const graph = inferenceGraph(model, initialParameters(model, seededRandom("weights")), { mirror: false });
+    const random = seededRandom("voxels");
+    const data = Float32Array.from({ length: 2 * 8 * 12 * 16 }, () => random.uniform());
+    data.fill(0.25, 0, 8 * 12 * 16); // a constant volume must not give NaN
+    const feeds = { image: { data, shape: model.image.shape } };
+    const { probabilities } = await run(Object.fromEntries(graph.outputs.map((o) => [o.name, o.value])), feeds);
+    expect(probabilities).toHaveLength(6);
+    expect(probabilities!.every((p) => p > 0 && p < 1)).toBe(true);
+    const back = decodeModel(encodeModel(graph));
+    const again = await run(Object.fromEntries(back.outputs.map((o) => [o.name, o.value])), feeds);
+    expect([...again["probabilities"]!]).toEqual([...probabilities!]);
+  });
+
+  it("aNameOfTheOtherMedium_isRefused", () => {
+    expect(() => volumeArchitectureNamed("resnet9")).toThrow(/reads images, and these are volumes/);
+    expect(() => architectureNamed("resnet3d")).toThrow(/reads volumes, and these are images/);
+    expect(() => volumeArchitectureNamed("constructor")).toThrow(/no such architecture/);
   });
 
   // The 28 million parameters of Swin-T take twenty seconds here; a small one of the same code is among the others.
@@ -145,6 +191,26 @@ describe("texture", () => {
       await run({ f: model.fixed }, { image: { data: other, shape: model.image.shape } }),
     ];
     expect([...a["f"]!.subarray(0, model.fixed.shape[1])]).toEqual([...b["f"]!.subarray(0, model.fixed.shape[1])]);
+  });
+});
+
+describe("tissue", () => {
+  it("features_areRootsOfSharesOfEachDensity_cellByCell", async () => {
+    const model = tissueLinear({ rows: 2, channels: 1, volumeShape: [4, 5, 6], outputs: 1 });
+    expect(model.fixed.shape).toEqual([2, 5 * 4 * 5 * 6]);
+    // As many voxels as cells. The first volume is water, 0.4 of the window, with one voxel of 0.625: a quarter of the way
+    // from 0.6 to 0.7. The second is all air.
+    const data = new Float32Array(240).fill(0.4, 0, 120);
+    const cell = (1 * 5 + 2) * 6 + 3;
+    data[cell] = 0.625;
+    const { f } = await run({ f: model.fixed }, { image: { data, shape: model.image.shape } });
+    // Scale 8 / (0.5 sqrt(120)); centres 0.3, 0.3, 0.4, 0.4, 0.5; roots of shares plus 1e-6.
+    const scale = 8 / (0.5 * Math.sqrt(120));
+    const feature = (row: number, density: number, at: number) => f![row * 600 + density * 120 + at]! / scale;
+    const root = (share: number) => Math.sqrt(share + 1e-6);
+    [0, 1, 0, 0, 0].forEach((share, k) => expect(feature(0, k, 0)).toBeCloseTo(root(share) - [0.3, 0.3, 0.4, 0.4, 0.5][k]!, 5)); // prettier-ignore
+    [0, 0, 0, 0.75, 0.25].forEach((share, k) => expect(feature(0, k, cell)).toBeCloseTo(root(share) - [0.3, 0.3, 0.4, 0.4, 0.5][k]!, 4)); // prettier-ignore
+    [1, 0, 0, 0, 0].forEach((share, k) => expect(feature(1, k, 7)).toBeCloseTo(root(share) - [0.3, 0.3, 0.4, 0.4, 0.5][k]!, 5)); // prettier-ignore
   });
 });
 

@@ -77,7 +77,7 @@ export function halve(x: Value): Value {
 }
 
 /** The averaging matrix of adaptive pooling, [cells, n]; cells finer than pixels repeat them. */
-function poolingMatrix(n: number, cells: number): Float32Array {
+export function poolingMatrix(n: number, cells: number): Float32Array {
   const matrix = new Float32Array(cells * n);
   for (let c = 0; c < cells; c++) {
     const [from, to] = [Math.floor((c * n) / cells), Math.ceil(((c + 1) * n) / cells)];

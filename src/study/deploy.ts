@@ -1,7 +1,11 @@
 import { encodeModel } from "../graph/index.ts";
-import { architectureNamed, inferenceGraph } from "../nn/index.ts";
+import { buildModel, inferenceGraph } from "../nn/index.ts";
 import { writeAtomically } from "../training/checkpoint.ts";
 import type { RunRecord } from "./run-folder.ts";
+
+/** What one row of a run's model looks like, [channels, ...]. */
+export const inputShapeOfRun = ({ channels, imageSize, volume }: RunRecord): readonly number[] =>
+  volume ? [channels, ...volume.shape] : [channels, imageSize!, imageSize!];
 
 /** Writes a run's model as one ONNX file: pixels in [0, 1] to logits and probabilities, weights inside. */
 export async function exportModel({
@@ -16,17 +20,21 @@ export async function exportModel({
   /** Images that one call takes. */
   readonly rows: number;
 }): Promise<void> {
-  const { architecture, channels, imageSize, targets, mirror } = run;
-  const model = architectureNamed(architecture).build({ rows, channels, imageSize, outputs: targets.length });
-  const graph = inferenceGraph(model, weights, { mirror });
-  await writeAtomically(
-    out,
-    encodeModel(graph, {
-      metadata: {
-        targets: targets.join(","),
+  const { architecture, imageSize, volume, targets, mirror } = run;
+  const model = buildModel(architecture, { inputShape: inputShapeOfRun(run), rows, outputs: targets.length });
+  // Whoever serves the model has to bring rows to this form.
+  const size: Record<string, string> = volume
+    ? {
+        volumeShape: volume.shape.join(),
+        spacingMm: volume.spacingMm.join(),
+        windowHu: volume.windowHu.join(),
+        about: typeof volume.about === "object" ? `${volume.about.beforeBackMm} mm before the back` : volume.about,
+        axes: "z to the head, y to the front, x to the right",
+      }
+    : {
         imageSize: String(imageSize),
         ...(run.preparation === undefined ? {} : { preparation: run.preparation }),
-      },
-    }),
-  );
+      };
+  const graph = inferenceGraph(model, weights, { mirror });
+  await writeAtomically(out, encodeModel(graph, { metadata: { targets: targets.join(","), ...size } }));
 }

@@ -147,8 +147,8 @@ function keyOf(
   inside: readonly number[],
   k: number,
 ): string {
-  const { architecture, imageSize, targets, unit, mirror, choices, settings } = run;
-  const decisive = { architecture, imageSize, targets, unit, mirror, choices, settings };
+  const { architecture, imageSize, volume, targets, unit, mirror, choices, settings } = run;
+  const decisive = { architecture, imageSize, volume, targets, unit, mirror, choices, settings };
   return createHash("sha256")
     .update(JSON.stringify([cohort.fingerprint, decisive, images, inside, k]))
     .digest("hex");

@@ -17,6 +17,7 @@ import type { TrainingSettings } from "../training/train.ts";
 import { appendToCohortLedger, changed, checkedLedger, ledgerPath, textOf } from "./cohort-ledger.ts";
 import { featuresFile, knowArchitecture } from "./features.ts";
 import type { TrainingChoices } from "./settings.ts";
+import type { VolumeInput } from "./volume-input.ts";
 
 /** Names of the files in a run folder. */
 export const runFiles = {
@@ -34,7 +35,10 @@ export interface RunStart {
   readonly cohortFingerprint: string;
   readonly targets: readonly string[];
   readonly architecture: string;
-  readonly imageSize: number;
+  /** Null where rows are volumes. */
+  readonly imageSize: number | null;
+  /** How volumes are brought to the model; absent where rows are images. */
+  readonly volume?: VolumeInput;
   readonly channels: 1 | 3;
   readonly unit: "patient" | "image";
   /** True where the mean over an image and its mirror image is the answer. */
@@ -85,9 +89,11 @@ const sha256Of = (bytes: string | Uint8Array): string => createHash("sha256").up
 export function recordDigest(run: RunStart): string {
   const { version, cohortFingerprint, targets, architecture, imageSize, channels, unit, mirror, choices, settings } =
     run;
+  const volume = run.volume ? { volume: run.volume } : {};
   const start: RunStart = {
     ...{ version, cohortFingerprint, targets, architecture, imageSize, channels, unit, mirror, choices, settings },
     ...(run.preparation === undefined ? {} : { preparation: run.preparation }),
+    ...volume,
   };
   return sha256Of(canonicalJson(start));
 }

@@ -1,7 +1,8 @@
+import type { Medium } from "../cohort/index.ts";
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
 import { freezesBackbone } from "./freeze.ts";
-import { architectureNamed, hasFixedFeatures, isLinearOnFeatures } from "../nn/index.ts";
+import { architectureNamed, hasFixedFeatures, isLinearOnFeatures, volumeArchitectureNamed } from "../nn/index.ts";
 import {
   accountantNamed,
   bestAccountant,
@@ -21,6 +22,7 @@ import {
 import type { Loss } from "../training/losses.ts";
 import type { OptimiserSettings } from "../training/optimisers.ts";
 import type { Schedule } from "../training/schedules.ts";
+import { volumeInputOf, volumeText, type aboutNames, type VolumeInput } from "./volume-input.ts";
 
 /** What a user may decide; everything else is chosen from the cohort's size and the budget. */
 export interface TrainingChoices {
@@ -41,6 +43,13 @@ export interface TrainingChoices {
   readonly learningRate?: number;
   readonly optimizer?: string;
   readonly imageSize?: number;
+  /** LOW,HIGH in Hounsfield units, or a window's name. Of volumes, as the next two. */
+  readonly window?: string;
+  /** Millimetres, one number or z, y and x. */
+  readonly spacing?: string;
+  /** Voxels along z, y and x. */
+  readonly volumeShape?: string;
+  readonly about?: (typeof aboutNames)[number];
   readonly views?: number;
   /** Decay of the average of weights that is kept as the result; 0 keeps the last weights. */
   readonly averaging?: number;
@@ -65,12 +74,17 @@ export interface CohortSize {
   /** Training units: patients or images; declared public. */
   readonly units: number;
   readonly images: number;
+  /** What the files hold; images unless said. */
+  readonly medium?: Medium;
 }
 
 /** Everything that follows from the choices, with a sentence for each thing that was chosen for the user. */
 export interface ChosenSettings {
   readonly architecture: string;
-  readonly imageSize: number;
+  /** Null for volumes. */
+  readonly imageSize: number | null;
+  /** Null for images. */
+  readonly volume: VolumeInput | null;
   readonly unit: "patient" | "image";
   readonly views: number;
   /** Each image and its mirror image as fixed variants, or fresh random views. */
@@ -108,8 +122,13 @@ const clamp = (x: number, low: number, high: number): number => Math.min(Math.ma
 const plainPixels = { channels: 1, preparation: "plain", mirror: true } as const;
 
 /** Whether each image's features can be computed once: by design, or because only what follows a backbone is trained. */
-function isComputedOnce(architecture: string, { freeze, imageSize }: TrainingChoices): boolean {
-  if (hasFixedFeatures(architecture) || freeze === undefined) return hasFixedFeatures(architecture);
+function isComputedOnce(
+  architecture: string,
+  { freeze, imageSize }: TrainingChoices,
+  medium: Medium | undefined,
+): boolean {
+  const fixed = hasFixedFeatures(architecture);
+  if (fixed || freeze === undefined || medium === "volumes") return fixed;
   const { build, imageSize: usual } = architectureNamed(architecture);
   return freezesBackbone(build({ rows: 1, channels: 1, imageSize: imageSize ?? usual, outputs: 1 }), freeze);
 }
@@ -121,6 +140,7 @@ function isComputedOnce(architecture: string, { freeze, imageSize }: TrainingCho
 export function chooseSettings(choices: TrainingChoices, size: CohortSize, insecureSeed: boolean): ChosenSettings {
   checkChoices(choices);
   if (choices.profile === "reference") return chooseReference(choices, size, insecureSeed);
+  checkInput(choices, size.medium);
   return choices.epsilon === undefined
     ? chooseOpen(choices, size)
     : choosePrivate(choices, size, choices.epsilon, insecureSeed);
@@ -252,6 +272,24 @@ function checkChoices({
     });
 }
 
+/** Throws LG-USAGE-001 for an option of images on volumes, and the other way round. */
+function checkInput(
+  { imageSize, window, spacing, volumeShape, about }: TrainingChoices,
+  medium: Medium = "images",
+): void {
+  const foreign =
+    medium === "volumes" ? { "image-size": imageSize } : { window, spacing, "volume-shape": volumeShape, about };
+  for (const [name, value] of Object.entries(foreign))
+    if (value !== undefined)
+      throw new LeadglassError("LG-USAGE-001", `--${name} is given for a cohort of ${medium}`, {
+        hint: medium === "volumes" ? "Volumes have --volume-shape, --spacing, --window and --about." : "Images have --image-size.", // prettier-ignore
+      });
+}
+
+/** What is said of an architecture. Throws LG-USAGE-001 where there is none of this name for the medium. */
+const aboutOf = (name: string, medium: Medium = "images"): string =>
+  `${name}: ${(medium === "volumes" ? volumeArchitectureNamed(name) : architectureNamed(name)).about}`;
+
 const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
   if (name === "sgd") return { name, learningRate, momentum: 0.9 };
   if (name === "adam" || name === "nadam") return { name, learningRate };
@@ -264,15 +302,36 @@ const optimiserOf = (name: string, learningRate: number): OptimiserSettings => {
 const averagingOf = ({ averaging }: TrainingChoices, otherwise: number | null): number | null =>
   averaging === undefined ? otherwise : averaging === 0 ? null : averaging;
 
-function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSettings {
-  const architecture = choices.model ?? "texture-cnn";
-  const fixed = isComputedOnce(architecture, choices);
+/** How rows come to the model: images at its usual size, or at most `largest`, unless another is asked for. */
+function formOf(
+  choices: TrainingChoices,
+  medium: Medium | undefined,
+  architecture: string,
+  largest = Infinity,
+): Pick<ChosenSettings, "imageSize" | "volume"> {
+  if (medium === "volumes") return { imageSize: null, volume: volumeInputOf(choices) };
+  return { imageSize: choices.imageSize ?? Math.min(largest, architectureNamed(architecture).imageSize), volume: null };
+}
+
+/** Left and right look alike in most images, but the organs of a trunk have their sides: volumes are not mirrored. */
+const volumeAugmentation: Augmentation = { shift: 0.06 };
+
+function chooseOpen(choices: TrainingChoices, { images, medium }: CohortSize): ChosenSettings {
+  const volumes = medium === "volumes";
+  const architecture = choices.model ?? (volumes ? "tissue-cnn" : "texture-cnn");
+  const about = aboutOf(architecture, medium);
+  const form = formOf(choices, medium, architecture);
+  const fixed = isComputedOnce(architecture, choices, medium);
   const batchSize = Math.min(choices.batch ?? 32, images);
   // About 900 steps on a thousand images, and fewer epochs where there are many images.
-  const epochs = choices.epochs ?? Math.round(clamp(25_000 / images, 4, 60));
+  // The slices of a volume are sixty images: half as many passes are enough work.
+  const share = architecture.startsWith("resnet25d") ? 0.5 : 1;
+  const epochs = choices.epochs ?? Math.round(share * clamp(25_000 / images, 4, 60));
   const defaults: Record<string, { optimizer: string; rate: number }> = {
     texture: { optimizer: "adamw", rate: 2e-3 },
+    tissue: { optimizer: "adamw", rate: 2e-3 },
     "texture-cnn": { optimizer: "adamw", rate: 2e-3 },
+    "tissue-cnn": { optimizer: "adamw", rate: 1e-3 },
     resnet9: { optimizer: "nadam", rate: 2e-4 },
     vit: { optimizer: "adamw", rate: 5e-4 },
   };
@@ -280,14 +339,17 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
   const optimizer = choices.optimizer ?? preset.optimizer;
   return {
     architecture,
-    imageSize: choices.imageSize ?? architectureNamed(architecture).imageSize,
+    ...form,
     unit: choices.unit ?? "image",
     views: choices.views ?? 1,
-    variants: fixed ? 2 : "random",
-    augmentation: fixed
-      ? { flipHorizontal: true }
-      : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
+    variants: fixed ? (volumes ? 1 : 2) : "random",
+    augmentation: volumes
+      ? volumeAugmentation
+      : fixed
+        ? { flipHorizontal: true }
+        : { flipHorizontal: true, shift: 0.06, rotate: 8, scale: 0.08, intensity: 0.1 },
     ...plainPixels,
+    mirror: !volumes,
     plan: null,
     noise: null,
     batchSize,
@@ -301,7 +363,8 @@ function chooseOpen(choices: TrainingChoices, { images }: CohortSize): ChosenSet
     averaging: averagingOf(choices, 0.99),
     shrinkage: 1,
     reasons: [
-      `${architecture}: ${architectureNamed(architecture).about}`,
+      about,
+      ...(form.volume ? [volumeText(form.volume)] : []),
       `${epochs} epochs of ${images} images in batches of ${batchSize}`,
     ],
   };
@@ -316,16 +379,19 @@ function choosePrivate(
   epsilon: number,
   insecureSeed: boolean,
 ): ChosenSettings {
-  const architecture = choices.model ?? "texture";
+  const { units, medium } = size;
+  const volumes = medium === "volumes";
+  const architecture = choices.model ?? (volumes ? "tissue" : "texture");
   const unit = unitOf(choices);
-  const { units } = size;
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
   const linear = isLinearOnFeatures(architecture);
-  const fixed = isComputedOnce(architecture, choices);
-  const reasons = [`${architecture}: ${architectureNamed(architecture).about}`];
+  const fixed = isComputedOnce(architecture, choices, medium);
+  const reasons = [aboutOf(architecture, medium)];
+  const form = formOf(choices, medium, architecture, fixed ? Infinity : 96);
+  if (form.volume) reasons.push(volumeText(form.volume));
   // What a crop shows is not in its pixels' numbers, so that this cannot be chosen for the user.
-  if (choices.model === undefined)
+  if (choices.model === undefined && !volumes)
     reasons.push(
       "where images are crops of something round, such as masses, --model rings does better at small epsilons",
     );
@@ -377,15 +443,14 @@ function choosePrivate(
     linear && optimizer === "sgd" ? travel / (10 * steps) / clipNorm : optimizer === "sgd" ? 0.5 / clipNorm : 1e-3;
   return {
     architecture,
-    imageSize:
-      choices.imageSize ??
-      (fixed ? architectureNamed(architecture).imageSize : Math.min(96, architectureNamed(architecture).imageSize)),
+    ...form,
     unit,
     // A constant: how many images a patient has is private. Eight hold four images and their mirror images.
     views: choices.views ?? (linear ? 8 : 2),
-    variants: fixed ? 2 : "random",
-    augmentation: { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
+    variants: fixed ? (volumes ? 1 : 2) : "random",
+    augmentation: volumes ? volumeAugmentation : { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
     ...plainPixels,
+    mirror: !volumes,
     plan,
     noise: { labelCounts, validation: noiseOfCells(target, relation) },
     batchSize: batch,

@@ -335,10 +335,13 @@ async function adversarial(o: {
     checkpointSeconds: request.checkpointSeconds ?? 60,
     onProgress: ({ step, steps, discriminator, generator }) =>
       request.onStep?.(step, steps, `losses ${discriminator.toFixed(2)} and ${generator?.toFixed(2) ?? "none yet"}`),
-    onSamples: (step, images) => writeSheet(join(sheets, `step-${String(step).padStart(6, "0")}.png`), images, run.imageSize), // prettier-ignore
+    onSamples: (step, images) => writeSheet(join(sheets, `step-${String(step).padStart(6, "0")}.png`), images, sideOf(run)), // prettier-ignore
     ...(request.signal ? { signal: request.signal } : {}),
   });
 }
+
+/** The side of the images that a generator draws; only runs on volumes have none. */
+const sideOf = ({ imageSize }: RunRecord): number => imageSize!;
 
 /** A picture of `sheetRows` images, negatives above positives. */
 async function writeSheet(path: string, images: Float32Array, size: number): Promise<void> {
@@ -355,9 +358,9 @@ async function writeSheet(path: string, images: Float32Array, size: number): Pro
 
 /** The generator as one ONNX file: noise and one-hot class to pixels in [0, 1]. */
 async function exportGenerator(run: RunRecord, weights: Record<string, Float32Array>, out: string): Promise<void> {
-  const shape = { rows: 1, classes: 2, imageSize: run.imageSize };
+  const shape = { rows: 1, classes: 2, imageSize: sideOf(run) };
   const graph = samplerGraph(ganNamed(run.architecture), shape, weights);
-  await writeAtomically(out, encodeModel(graph, { metadata: { target: run.targets[0]!, imageSize: String(run.imageSize) } })); // prettier-ignore
+  await writeAtomically(out, encodeModel(graph, { metadata: { target: run.targets[0]!, imageSize: String(sideOf(run)) } })); // prettier-ignore
 }
 
 export interface SynthSampleRequest {
@@ -412,7 +415,7 @@ export async function synthSample(request: SynthSampleRequest): Promise<SynthSam
       if (request.signal?.aborted)
         throw new LeadglassError("LG-RUNTIME-004", `drawing was cancelled after ${done} images`, { hint: "Run it again: nothing was written." }); // prettier-ignore
       const name = `synthetic-${String(done).padStart(5, "0")}`;
-      const { imageSize: side } = run;
+      const side = sideOf(run);
       yield {
         row: { file_name: `images/${name}.png`, [target]: classes[done]!, patient_id: name, split: "train", generator: run.architecture, generator_epsilon: privacy?.epsilon ?? null }, // prettier-ignore
         image: toPixels({ channels: 1, width: side, height: side, data: pixels }),
@@ -435,7 +438,7 @@ async function* imagesOf(
   device: Device | undefined,
 ): AsyncGenerator<Float32Array> {
   using random = seededRandom(seed, "samples");
-  const shape = { imageSize: run.imageSize, classes: 2 };
+  const shape = { imageSize: sideOf(run), classes: 2 };
   if (weights[spectra.sum]) {
     const model = spectralModel(weights[spectra.sum]!, weights[spectra.deviation]![0]!, shape);
     for (const label of classes) yield drawSpectral(model, label, random);

@@ -7,7 +7,7 @@ import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evalu
 import { sizeOf } from "../graph/index.ts";
 import { secureRandom, seededRandom, type RandomSource } from "../math/random.ts";
 import {
-  architectureNamed,
+  buildModel,
   foreignWeights,
   initialParameters,
   parameterCount,
@@ -191,6 +191,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     {
       units: labelled.length + (request.intervention?.units(labelled.length) ?? 0),
       images: labelled.flat().length,
+      medium: cohort.medium,
     },
     insecureSeed,
   );
@@ -213,7 +214,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
 
   if (!previous && request.initFrom !== undefined) await refuseSharedPatients(request.initFrom, cohort, request);
   await using engine = await startEngine({ device: request.device });
-  const source = openRows(cohort, { channels, imageSize: chosen.imageSize, preparation });
+  const source = openRows(cohort, { channels, imageSize: chosen.imageSize, volume: chosen.volume, preparation });
   using _store = source.store;
   const start: RunStart = previous ?? {
     version: 2,
@@ -221,6 +222,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     targets: targets.map((t) => t.name),
     architecture: chosen.architecture,
     imageSize: chosen.imageSize,
+    ...(chosen.volume ? { volume: chosen.volume } : {}),
     channels,
     unit,
     mirror: chosen.mirror,
@@ -229,12 +231,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     settings,
   };
   if (!previous && splits.validation) await readAll(source, cohort.imagesOf("val"));
-  const whole = architectureNamed(chosen.architecture).build({
-    rows: 1,
-    channels,
-    imageSize: chosen.imageSize,
-    outputs: targets.length,
-  });
+  const whole = buildModel(chosen.architecture, { inputShape: source.inputShape, rows: 1, outputs: targets.length });
   const initial = request.initFrom ? await initialFrom(request.initFrom, whole, request.onNote) : undefined;
   const resumeFrom = previous ? await checkpointOf(request.out, previous) : undefined;
   const frozen = await frozenWeights(previous, request.out, whole, { ...start, initial });

@@ -38,7 +38,8 @@ export interface UnitLayout {
 /**
  * What one use of an operand gives to its per-unit gradient: either whole, [units, size], or as two factors whose product
  * over positions it is. `finish` takes a sum over units, [size], to the operand's shape; it only permutes, so norms of
- * the unfinished form are norms of the gradient.
+ * the unfinished form are norms of the gradient, and except where `perRow` it only reshapes, so that those of several
+ * uses of one operand may be added.
  */
 export interface UnitContribution {
   readonly instantiate: () => Value;

@@ -188,17 +188,20 @@ function hold(
 ): Instantiated | Gram {
   const size = sizeOf(parameter.shape);
   const [single] = uses;
-  if (uses.length === 1 && single![1].length === 1) {
+  const path = uses.length === 1 ? pathToParameter(single![0], parameter) : undefined;
+  if (path && single![1].length === 1) {
     const contribution = single![1][0]!;
-    const path = pathToParameter(single![0], parameter);
-    if (path) {
-      const finish = (s: Value): Value => reshape(path(contribution.finish(s)), parameter.shape);
-      if (contribution.factors && prefersGram(contribution.factors))
-        return { form: "gram", factors: contribution.factors, finish };
-      return { form: "instantiated", gradient: contribution.instantiate(), finish };
-    }
+    const finish = (s: Value): Value => reshape(path(contribution.finish(s)), parameter.shape);
+    if (contribution.factors && prefersGram(contribution.factors))
+      return { form: "gram", factors: contribution.factors, finish };
+    return { form: "instantiated", gradient: contribution.instantiate(), finish };
   }
-  // Several uses, or uses behind arithmetic on parameters: every unit's gradient is finished, pulled back and added.
+  // Shared weights: several uses of the same value, whose unfinished gradients lie in the same order.
+  if (path && single![1].every((c) => !c.perRow)) {
+    const gradient = sum(single![1].map((c) => c.instantiate()));
+    return { form: "instantiated", gradient, finish: (s) => reshape(path(reshape(s, single![0].shape)), parameter.shape) }; // prettier-ignore
+  }
+  // Uses in several forms, or behind arithmetic on parameters: every unit's gradient is finished, pulled back and added.
   const rows = range(units).map((unit) => {
     const seeds = uses.flatMap(([value, contributions]) =>
       contributions.map((c): readonly [Value, Value] => {

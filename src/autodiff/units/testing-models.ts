@@ -272,6 +272,21 @@ const combined: UnitModel[] = [
     mul(gemm(tanh(matMul(tanh(gemm(x!, w!)), transposeLast(w!))), w!, undefined, { transB: true }), scalar(0.5)),
   ),
   ofImages("tied embedding and head", [6], { w: [3, 6] }, ({ x, w }) => logSoftmax(matMul(tanh(matMul(x!, transposeLast(w!))), w!))), // prettier-ignore
+  ofImages(
+    "weights shared by slices along two axes",
+    [2, 3, 4],
+    { w: [3, 1, 2, 2], v: [3, 2], b: [2] },
+    ({ x, w, v, b }, rows) => {
+      // Slices of two sizes: [rows x 2, 1, 3, 4] and [rows x 3, 1, 2, 4].
+      const along = (axis: number): Value => {
+        const slices = transpose(x!, [0, axis, ...[1, 2, 3].filter((a) => a !== axis)]);
+        const [, count, height, width] = slices.shape as [number, number, number, number];
+        const y = mish(conv(reshape(slices, [rows * count, 1, height, width]), w!));
+        return reshape(add(matMul(reduceMean(y, [2, 3]), v!), b!), [rows, count, 2]);
+      };
+      return concat([along(1), along(2)], 1);
+    },
+  ),
   ofImages("a convolution kernel used twice", [2, 4, 4], { w: [2, 2, 3, 3], b: [2] }, ({ x, w, b }) => {
     const options = { pads: [1, 1, 1, 1] };
     return conv(mish(conv(mul(x!, scalar(0.5)), w!, b!, options)), w!, b!, options);

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { LeadglassError } from "../../errors.ts";
-import { exportModel } from "../../study/deploy.ts";
+import { exportModel, inputShapeOfRun } from "../../study/deploy.ts";
 import { readFinishedRun, readWeights } from "../../study/run-folder.ts";
 import { command } from "../command.ts";
 import { fileSize } from "../output.ts";
@@ -8,7 +8,7 @@ import { fileSize } from "../output.ts";
 export const exportCommand = command({
   name: "export",
   about:
-    "Writes a finished run's model as one ONNX file for any server: grey pixels from 0 to 1 as image [rows, channels, height, width] in, logits and probabilities [rows, targets] out.",
+    "Writes a finished run's model as one ONNX file for any server: grey pixels from 0 to 1 as image [rows, channels, height, width] in (of volumes [rows, 1, depth, height, width]), logits and probabilities [rows, targets] out.",
   options: {
     run: { kind: "text", value: "RUN", about: "the run's folder", required: true },
     out: { kind: "text", value: "FILE", about: "where to write: a name that ends in .onnx", required: true },
@@ -23,10 +23,10 @@ export const exportCommand = command({
     const record = await readFinishedRun(run);
     await exportModel({ run: record, weights: await readWeights(run), out, rows });
     const { size: sizeBytes } = await stat(out);
-    const { targets, imageSize, channels } = record;
+    const { targets, imageSize, channels, volume } = record;
     return {
-      json: { out, sizeBytes, rows, channels, imageSize, targets },
-      text: `${out}: ${fileSize(sizeBytes)}; image [${rows}, ${channels}, ${imageSize}, ${imageSize}] to probabilities of ${targets.join(", ")}`,
+      json: { out, sizeBytes, rows, channels, imageSize, ...(volume ? { volume } : {}), targets },
+      text: `${out}: ${fileSize(sizeBytes)}; image [${[rows, ...inputShapeOfRun(record)].join(", ")}] to probabilities of ${targets.join(", ")}`,
     };
   },
 });

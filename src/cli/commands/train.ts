@@ -3,6 +3,7 @@ import { LeadglassError } from "../../errors.ts";
 import { clippingKinds, samplingKinds } from "../../privacy/index.ts";
 import { trainRun, type TrainReport } from "../../study/train-run.ts";
 import type { TrainingChoices } from "../../study/settings.ts";
+import { aboutNames } from "../../study/volume-input.ts";
 import { command, type Result, type Terminal } from "../command.ts";
 import type { Options, Values } from "../options.ts";
 import { count, duration, interval, fileSize, significant, significantUp, table } from "../output.ts";
@@ -42,6 +43,14 @@ export const trainingOptions = {
       "an ONNX model as frozen feature extractor, run once for each image; --model is then its head: linear, two-layer",
   },
   "image-size": { kind: "whole", value: "PIXELS", about: "side that images are brought to" },
+  window: {
+    kind: "text",
+    value: "LOW,HIGH",
+    about: "Hounsfield units that volumes are cut off at, or abdomen, lung, bone, brain",
+  },
+  spacing: { kind: "text", value: "MM", about: "distance between voxels that volumes are brought to, or Z,Y,X" },
+  "volume-shape": { kind: "text", value: "D,H,W", about: "voxels of the box that volumes are cut to" },
+  about: { kind: "text", about: "what lies in the middle of that box", oneOf: aboutNames },
   views: { kind: "whole", value: "V", about: "views of a unit in one step" },
   batch: { kind: "whole", value: "B", about: "units of a step; under privacy the expected number" },
   epochs: { kind: "whole", value: "N", about: "passes over the training units" },
@@ -105,6 +114,10 @@ export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort"
   learningRate: options.lr,
   optimizer: options.optimizer,
   imageSize: options["image-size"],
+  window: options.window,
+  spacing: options.spacing,
+  volumeShape: options["volume-shape"],
+  about: options.about,
   views: options.views,
   averaging: options.averaging,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,

@@ -9,7 +9,7 @@ import { seededRandom, shuffle } from "../../math/random.ts";
 import { architectureNamed } from "../../nn/index.ts";
 import { startEngine, type Engine } from "../../runtime/index.ts";
 import { readFinishedRun, readWeights } from "../run-folder.ts";
-import { openRows, predictImages, type Progress, type RowSource } from "../rows.ts";
+import { openImageRows, predictImages, type Progress, type ImageRows } from "../rows.ts";
 import { acquisitionFamilies, joined, metadataFamilies } from "./families.ts";
 import { occlusionGrid } from "./occlusion.ts";
 import { insideOf, maskedRows, pixelsOf, type Region } from "./region.ts";
@@ -129,7 +129,7 @@ export async function auditShortcuts(options: ShortcutOptions): Promise<Shortcut
     { name: "image without the region", keep: "outside" },
     { name: "only the region", keep: "inside" },
   ] as const;
-  const source = openRows(cohort, { channels: 1, imageSize: architectureNamed("texture").imageSize });
+  const source = openImageRows(cohort, { channels: 1, imageSize: architectureNamed("texture").imageSize });
   using _store = source.store;
   for (const { name, keep } of views) {
     const table = await textureTable(engine, source, images, insideOf(region, source.imageSize), keep, (done, total) =>
@@ -148,10 +148,15 @@ export async function auditShortcuts(options: ShortcutOptions): Promise<Shortcut
       });
     // The model has learnt from the other splits; only test patients are news to it.
     const among = images.flatMap((i, at) => (cohort.records[i]!.split === "test" ? [at] : []));
-    const rows = openRows(cohort, run);
+    const { channels, imageSize } = run;
+    if (imageSize === null)
+      throw new LeadglassError("LG-USAGE-001", "--run: the run reads volumes, and these are images", {
+        hint: "Give a run that was trained on images.",
+      });
+    const rows = openImageRows(cohort, { channels, imageSize });
     using _rows = rows.store;
     const weights = await readWeights(options.run);
-    const probabilities = async (from: RowSource): Promise<Float64Array> => {
+    const probabilities = async (from: ImageRows): Promise<Float64Array> => {
       const found = await predictImages({
         engine,
         source: from,
@@ -259,7 +264,7 @@ const batch = 16;
 /** Fixed texture features (see `nn/texture.ts`) of images of which a part is blanked. */
 async function textureTable(
   engine: Engine,
-  source: RowSource,
+  source: ImageRows,
   images: readonly number[],
   inside: Uint8Array,
   keep: "all" | "inside" | "outside",

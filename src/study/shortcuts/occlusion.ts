@@ -1,5 +1,5 @@
 /** Where a model looks: what blanking each cell of a grid does to its answers. */
-import type { Progress, RowSource } from "../rows.ts";
+import type { Progress, ImageRows } from "../rows.ts";
 import { insideOf, maskedRows } from "./region.ts";
 
 /** Cells along each side. */
@@ -16,8 +16,8 @@ export async function occlusionGrid({
   among,
   onProgress,
 }: {
-  readonly source: RowSource;
-  readonly probabilities: (source: RowSource) => Promise<Float64Array>;
+  readonly source: ImageRows;
+  readonly probabilities: (source: ImageRows) => Promise<Float64Array>;
   /** The probability of the right answer for the image at a place, from the model's probability of a positive. */
   readonly right: (at: number, probability: number) => number;
   /** Places of the images in what `probabilities` returns. */

@@ -1,5 +1,5 @@
 /** Images of which a part is blanked. */
-import type { RowSource } from "../rows.ts";
+import type { ImageRows } from "../rows.ts";
 
 /** A part of an image as shares of its width and height, from the upper left. */
 export interface Region {
@@ -21,7 +21,7 @@ export function insideOf({ x, y, width, height }: Region, columns: number, rows 
 }
 
 /** The same rows with the pixels inside or outside a mask replaced by the mean of those that are kept. */
-export function maskedRows(source: RowSource, inside: Uint8Array, keep: "all" | "inside" | "outside"): RowSource {
+export function maskedRows(source: ImageRows, inside: Uint8Array, keep: "all" | "inside" | "outside"): ImageRows {
   if (keep === "all") return source;
   const kept = keep === "inside" ? 1 : 0;
   const { store, channels } = source;
@@ -58,7 +58,7 @@ export function maskedRows(source: RowSource, inside: Uint8Array, keep: "all" | 
 }
 
 /** Pixels of some images, [rows, channels, size, size], the last rows 0 where there are fewer images. */
-export async function pixelsOf(source: RowSource, images: readonly number[], rows: number): Promise<Float32Array> {
+export async function pixelsOf(source: ImageRows, images: readonly number[], rows: number): Promise<Float32Array> {
   const each = source.channels * source.imageSize ** 2;
   const out = new Float32Array(rows * each);
   await source.store.readBatch(images, out.subarray(0, images.length * each));
