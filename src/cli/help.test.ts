@@ -130,6 +130,11 @@ describe("help says what a command does, its options, and an example", () => {
         --features FILE                 an ONNX model as frozen feature extractor, run once for each
                                         image; --model is then its head: linear, two-layer
         --image-size PIXELS             side that images are brought to
+        --window LOW,HIGH               Hounsfield units that volumes are cut off at, or abdomen, lung,
+                                        bone, brain
+        --spacing MM                    distance between voxels that volumes are brought to, or Z,Y,X
+        --volume-shape D,H,W            voxels of the box that volumes are cut to
+        --about volume|body|pancreas    what lies in the middle of that box
         --views V                       views of a unit in one step
         --batch B                       units of a step; under privacy the expected number
         --epochs N                      passes over the training units
@@ -222,7 +227,8 @@ describe("help says what a command does, its options, and an example", () => {
   it("export", async () => {
     expect(await helpOf(exportCommand)).toMatchInlineSnapshot(`
       "Writes a finished run's model as one ONNX file for any server: grey pixels from 0 to 1 as image
-      [rows, channels, height, width] in, logits and probabilities [rows, targets] out.
+      [rows, channels, height, width] in (of volumes [rows, 1, depth, height, width]), logits and
+      probabilities [rows, targets] out.
 
       Usage: leadglass export --run RUN --out FILE [options]
 
@@ -483,6 +489,11 @@ describe("help says what a command does, its options, and an example", () => {
         --features FILE                 an ONNX model as frozen feature extractor, run once for each
                                         image; --model is then its head: linear, two-layer
         --image-size PIXELS             side that images are brought to
+        --window LOW,HIGH               Hounsfield units that volumes are cut off at, or abdomen, lung,
+                                        bone, brain
+        --spacing MM                    distance between voxels that volumes are brought to, or Z,Y,X
+        --volume-shape D,H,W            voxels of the box that volumes are cut to
+        --about volume|body|pancreas    what lies in the middle of that box
         --views V                       views of a unit in one step
         --batch B                       units of a step; under privacy the expected number
         --epochs N                      passes over the training units

@@ -37,3 +37,4 @@ export {
 } from "./release-run.ts";
 export { chooseSettings, type ChosenSettings, type CohortSize, type TrainingChoices } from "./settings.ts";
 export { trainRun, type TrainReport, type TrainRequest } from "./train-run.ts";
+export { abouts, defaultVolumeInput, type VolumeInput } from "./volume-input.ts";
