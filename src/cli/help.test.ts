@@ -150,6 +150,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold
                                         and AUROC are then taken without noise
+        --best-of K                     keep the best of K states of the training, as the validation
+                                        patients have it; by a noisy maximum unless they are public
         --positive-weights              weigh positives by how many negatives there are to each; privately
                                         from counts with noise
         --ledger DIR                    the folder of ledgers; LEADGLASS_LEDGERS, or the nearest one
@@ -509,6 +511,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         conv*.weight
         --validation private|public     public where the validation patients need no protection: threshold
                                         and AUROC are then taken without noise
+        --best-of K                     keep the best of K states of the training, as the validation
+                                        patients have it; by a noisy maximum unless they are public
         --positive-weights              weigh positives by how many negatives there are to each; privately
                                         from counts with noise
         --ledger DIR                    the folder of ledgers; LEADGLASS_LEDGERS, or the nearest one

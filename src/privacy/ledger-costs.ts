@@ -43,7 +43,7 @@ const release = (noiseMultiplier: number): Event => ({
   steps: 1,
 });
 
-/** Everything that costs something, one item for each run, count and histogram. */
+/** Everything that costs something, one item for each run, count, histogram and choice. */
 export function costsOf(entries: readonly LedgerEntry[]): Cost[] {
   const last = lastOfEachRun(entries);
   return entries.flatMap((entry): Cost[] => {
@@ -61,6 +61,11 @@ export function costsOf(entries: readonly LedgerEntry[]): Cost[] {
       return [
         { index, cohortFingerprint, unit, relation, delta, event: release(noiseMultiplier * slack), run, splits },
       ];
+    }
+    if (entry.kind === "private-choice") {
+      const { cohortFingerprint, unit, relation, delta, pureEpsilon } = entry;
+      const event: Event = { kind: "pure", epsilon: pureEpsilon, steps: 1 };
+      return [{ index, cohortFingerprint, unit, relation, delta, event, run, splits }];
     }
     return [];
   });

@@ -90,6 +90,14 @@ const bodySchemas = {
     cells: z.int().positive(),
     ...noisy,
   }),
+  /** A choice among `candidates` by a mechanism that is `pureEpsilon`-private; only which one was chosen is published. */
+  "private-choice": z.strictObject({
+    kind: z.literal("private-choice"),
+    cohortFingerprint: fingerprint,
+    what: z.string().min(1),
+    ...{ unit, relation, candidates: z.int().positive(), pureEpsilon: positive, delta: positive },
+    ...common,
+  }),
   /** A model was measured on a split's patients: figures that carry no noise. */
   evaluation: z.strictObject({
     kind: z.literal("evaluation"),
@@ -145,6 +153,7 @@ const entrySchema = z.discriminatedUnion("kind", [
   bodySchemas.public.extend(seal),
   bodySchemas["noisy-count"].extend(seal),
   bodySchemas["noisy-histogram"].extend(seal),
+  bodySchemas["private-choice"].extend(seal),
   bodySchemas["owner-only"].extend(seal),
   bodySchemas.evaluation.extend(seal),
   bodySchemas.budget.extend(seal),
@@ -169,6 +178,7 @@ export const accessOf: Readonly<Record<LedgerKind, Access>> = {
   training: "accounted",
   "noisy-count": "accounted",
   "noisy-histogram": "accounted",
+  "private-choice": "accounted",
   "started-from": "accounted",
   finished: "accounted",
   budget: "public",
@@ -196,6 +206,8 @@ export function sentenceOf(body: Told, epsilon: number | null): string {
       return `A count was published with noise ${short(body.noiseMultiplier)} times what one ${body.unit} can change: ${body.what}.`;
     case "noisy-histogram":
       return `A histogram of ${body.cells} cells was published with noise ${short(body.noiseMultiplier)} times what one ${body.unit} can change: ${body.what}.`;
+    case "private-choice":
+      return `One of ${body.candidates} was chosen by a noisy maximum of epsilon ${short(body.pureEpsilon)} for each ${body.unit}: ${body.what}.`;
     case "public":
       return `Public, so without cost: ${body.what}.`;
     case "owner-only":

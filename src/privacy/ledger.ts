@@ -243,7 +243,7 @@ export interface LedgerBudget {
     readonly fits: number | null;
   } | null;
   readonly trainings: number;
-  /** Noisy counts and histograms. */
+  /** Noisy counts, histograms and choices. */
   readonly noisyCounts: number;
   /** What the reader of this epsilon must know beside it; empty when nothing limits it. */
   readonly warnings: readonly string[];

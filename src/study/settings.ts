@@ -65,6 +65,8 @@ export interface TrainingChoices {
   readonly canaries?: string;
   /** Weigh positives by how many negatives there are to each; under privacy from counts with noise. */
   readonly positiveWeights?: boolean;
+  /** Keep the best of so many states of the training, as the validation patients have it; the last state otherwise. */
+  readonly bestOf?: number;
   /** Whether the validation patients are as private as the others, which they are unless they are said to be public. */
   readonly validation?: "private" | "public";
 }
@@ -101,6 +103,8 @@ export interface ChosenSettings {
     readonly labelCounts: number | null;
     /** Of the histogram of validation scores, which has the whole budget, of other patients, for itself. */
     readonly validation: number;
+    /** What choosing among the training's states may cost the same patients, of the same budget; null without a choice. */
+    readonly choice: number | null;
   } | null;
   readonly batchSize: number;
   readonly epochs: number;
@@ -207,6 +211,7 @@ function checkChoices({
   clipNorm,
   views,
   imageSize,
+  bestOf,
   ...choices
 }: TrainingChoices): void {
   const positive: Record<string, number | undefined> = {
@@ -219,6 +224,7 @@ function checkChoices({
     views,
     "image-size": imageSize,
     "batch-cap": choices.batchCap,
+    "best-of": bestOf,
   };
   for (const [name, value] of Object.entries(positive))
     if (value !== undefined && !(value > 0 && Number.isFinite(value)))
@@ -238,6 +244,7 @@ function checkChoices({
     views,
     "image-size": imageSize,
     "batch-cap": choices.batchCap,
+    "best-of": bestOf,
   }))
     if (value !== undefined && !Number.isInteger(value))
       throw new LeadglassError("LG-USAGE-001", `--${name}: a whole number was expected, ${value} was given`);
@@ -247,6 +254,10 @@ function checkChoices({
       `--averaging: a number from 0 to below 1 was expected, ${choices.averaging} was given`,
       { hint: "0.99 averages over about the last hundred steps; 0 keeps the last weights." },
     );
+  if (bestOf === 1)
+    throw new LeadglassError("LG-USAGE-001", "--best-of 1: a choice needs at least two states of the training", {
+      hint: "Leave --best-of out to keep the last state.",
+    });
   if (delta !== undefined && delta >= 1)
     throw new LeadglassError("LG-USAGE-001", `--delta: a number below 1 was expected, ${delta} was given`, {
       hint: "Choose delta well below one over the number of patients.",
@@ -370,6 +381,9 @@ function chooseOpen(choices: TrainingChoices, { images, medium }: CohortSize): C
   };
 }
 
+/** Share of the validation patients' epsilon that choosing among states of the training may take. */
+const choiceShare = 0.25;
+
 /** Share of the squared mu that counting labels may take; the training's noise grows by 2.6 % for it. */
 const labelCountShare = 0.05;
 
@@ -411,6 +425,7 @@ function choosePrivate(
   const sampling = samplingOf(choices, { batch, units, steps, delta });
   const target = { epsilon, delta };
   const relation = choices.relation === "replace" ? "replace-one" : "add-or-remove-one";
+  const choice = (choices.bestOf ?? 1) > 1 && choices.validation !== "public" ? choiceShare * epsilon : null;
   const labelCounts = choices.positiveWeights ? labelCountNoise(target, relation) : null;
   const plan = planBeside(labelCounts, target, relation, (own) =>
     planPrivateTraining({
@@ -436,6 +451,10 @@ function choosePrivate(
     reasons.push(
       `positives weighed by counts with noise ${labelCounts.toPrecision(4)}, within the same epsilon: the training's noise is about 3 % larger for it`,
     );
+  if (choice !== null)
+    reasons.push(
+      `the best of ${choices.bestOf} states of the training, chosen by the validation patients with a noisy maximum of epsilon ${significant(choice)}`,
+    );
   const optimizer = choices.optimizer ?? (linear ? "sgd" : "adamw");
   // How far a clipped linear model may travel before its noise outweighs what it learns (found by cross-validation).
   const travel = clamp(0.4 * gaussianMu(epsilon, delta) * units, 20, 2000);
@@ -452,7 +471,11 @@ function choosePrivate(
     ...plainPixels,
     mirror: !volumes,
     plan,
-    noise: { labelCounts, validation: noiseOfCells(target, relation) },
+    // Epsilons add up, so that the two together stay within the target; the ledger composes them more tightly.
+    noise: {
+      ...{ labelCounts, choice },
+      validation: noiseOfCells({ epsilon: epsilon - (choice ?? 0), delta }, relation),
+    },
     batchSize: batch,
     epochs,
     loss: { kind: "binary" },
@@ -527,6 +550,8 @@ const clippingText: Readonly<Record<Exclude<Clipping["kind"], "flat">, string>> 
   automatic: "every gradient is brought to nearly the clipping norm, small ones too",
   adaptive: "the clipping norm follows the median of the gradients' norms by a noisy count, which the noise pays for",
 };
+
+const significant = (x: number): string => String(Number(x.toPrecision(4)));
 
 /** A power of ten at most a tenth of one over the number of units. */
 export const defaultDelta = (units: number): number => 10 ** Math.floor(Math.log10(0.1 / units));

@@ -31,6 +31,7 @@ import { startTeam } from "../training/engines.ts";
 import { accumulateGraph } from "../training/step.ts";
 import { floatsOfUnit } from "../training/tile.ts";
 import { train, type TrainingProgress, type TrainingSettings } from "../training/train.ts";
+import { bestState, unitScores } from "./best-state.ts";
 import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
 import { importFeatures } from "./features.ts";
@@ -134,6 +135,8 @@ export interface TrainReport {
     readonly auroc: number | null;
     readonly targets: Readonly<Record<string, ScoreEvaluation>>;
   } | null;
+  /** The state of the training that was kept, where it was to be the best of several: after which of its steps. */
+  readonly kept: { readonly step: number; readonly of: readonly number[] } | null;
   readonly nonFiniteUnits: number;
   readonly seconds: number;
   readonly secondsPerEpoch: number;
@@ -159,6 +162,10 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const cohort = await openCohort(request.cohort);
   const targets = request.targets.map((t) => cohort.target(t));
   const splits = checkSplits(cohort, targets);
+  if (request.choices.bestOf !== undefined && !splits.validation)
+    throw new LeadglassError("LG-USAGE-001", "--best-of: this cohort has no validation split to choose by", {
+      hint: "Leave --best-of out, or give some patients the split val.",
+    });
   if (previous?.choices.canaries !== undefined && !request.intervention)
     throw new LeadglassError("LG-TRAIN-002", `${request.out}: this run was started by an audit`, {
       hint: "Resume it with audit: its canaries are among the units.",
@@ -278,6 +285,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     settings,
     ...(initial ? { initial } : {}),
     ...(resumeFrom ? { resumeFrom } : {}),
+    ...(asked.bestOf === undefined ? {} : { states: asked.bestOf }),
     saveCheckpoint: (checkpoint) =>
       writeCheckpoint(join(request.out, runFiles.checkpoint), {
         ...checkpoint,
@@ -290,24 +298,34 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   });
 
   // Of the model's own parameters: what an audit added goes no further.
-  const shrunk = whole.parameters.flatMap(({ name }) => {
-    const w = result.parameters[name];
-    return w ? [[name, w.map((v) => v * chosen.shrinkage)] as const] : [];
-  });
-  const weights = { ...frozen?.values, ...Object.fromEntries(shrunk) };
-  await writeWeights(request.out, weights, shapesOf(whole));
-  const predicting = {
-    engine,
-    source,
-    architecture: run.architecture,
-    outputs: targets.length,
-    weights,
-    mirror: run.mirror,
+  const weightsOf = (parameters: Readonly<Record<string, Float32Array>>): Record<string, Float32Array> => {
+    const shrunk = whole.parameters.flatMap(({ name }) => {
+      const w = parameters[name];
+      return w ? [[name, w.map((v) => v * chosen.shrinkage)] as const] : [];
+    });
+    return { ...frozen?.values, ...Object.fromEntries(shrunk) };
   };
+  const predict = (weights: Readonly<Record<string, Float32Array>>, images: readonly number[]): Promise<Float32Array> =>
+    predictImages({
+      ...{ engine, source, weights, images },
+      ...{ architecture: run.architecture, outputs: targets.length, mirror: run.mirror },
+    });
   const plan = settings.batches.kind === "private" ? settings.batches.plan : null;
+  const kept =
+    asked.bestOf === undefined
+      ? result.states.at(-1)!
+      : result.states[
+          await choiceOfState(cohort, targets, {
+            predictions: (images) => result.states.map((state) => () => predict(weightsOf(state.parameters), images)),
+            unit,
+            noise: plan && asked.validation !== "public" ? { plan, settings, epsilon: chosen.noise!.choice! } : null,
+          })
+        ]!;
+  const weights = weightsOf(kept.parameters);
+  await writeWeights(request.out, weights, shapesOf(whole));
   const validation = splits.validation
     ? await validate(cohort, targets, {
-        predict: (images) => predictImages({ ...predicting, images }),
+        predict: (images) => predict(weights, images),
         noise:
           plan && asked.validation !== "public"
             ? { plan, settings, multiplier: await histogramNoise(run, request.out) }
@@ -340,6 +358,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       auroc: mean(Object.values(validation.evaluations).map((e) => e.auroc.value)),
       targets: validation.evaluations,
     },
+    kept: asked.bestOf === undefined ? null : { step: kept.step, of: result.states.map((state) => state.step) },
     nonFiniteUnits: result.nonFiniteUnits,
     seconds,
     secondsPerEpoch: seconds / epochs,
@@ -557,6 +576,7 @@ function accesses(
   { chosen, cohort, validation, request }: Opening,
 ): LedgerBody[] {
   const { fingerprint: cohortFingerprint } = cohort;
+  const { bestOf: best } = request.choices;
   const common = { cohortFingerprint, run };
   const train = { ...common, splits: ["train"] };
   const val = { ...common, splits: ["val"] };
@@ -565,7 +585,7 @@ function accesses(
   if (cohort.synthetic && settings.batches.kind !== "private") return origin;
   if (settings.batches.kind !== "private") {
     const what = "training without privacy on the train split";
-    const use = "the validation split chose the decision threshold and its AUROC is reported";
+    const use = `the validation split chose the decision threshold${best === undefined ? "" : ` and the best of ${best} states of the training`}, and its AUROC is reported`;
     return [
       { kind: "not-accounted", ...train, what },
       ...(validation ? [{ kind: "not-accounted", ...val, what: use } as const] : []),
@@ -616,9 +636,16 @@ function accesses(
     bodies.push({
       kind: "public",
       ...val,
-      what: "the validation patients, declared public: the decision threshold and the AUROC are theirs, without noise",
+      what: `the validation patients, declared public: the decision threshold${best === undefined ? "" : `, the best of ${best} states of the training`} and the AUROC are theirs, without noise`,
     });
   else if (validation) {
+    if (noise.choice !== null)
+      bodies.push({
+        kind: "private-choice",
+        ...val,
+        ...{ unit, relation, delta, candidates: best!, pureEpsilon: noise.choice },
+        what: "which state of the training is kept, by the squared errors of the validation patients",
+      });
     bodies.push({
       kind: "noisy-histogram",
       ...val,
@@ -628,6 +655,33 @@ function accesses(
     bodies.push({ kind: "owner-only", ...val, what: "the AUROC on the validation split with its interval" });
   }
   return bodies;
+}
+
+/** Which state of a training the validation patients have as the best. */
+async function choiceOfState(
+  cohort: Cohort,
+  targets: readonly Target[],
+  {
+    predictions,
+    unit,
+    noise,
+  }: {
+    /** Of each state, to be computed one after another. */
+    readonly predictions: (images: readonly number[]) => readonly (() => Promise<Float32Array>)[];
+    readonly unit: "patient" | "image";
+    readonly noise: { readonly plan: DpPlan; readonly settings: TrainingSettings; readonly epsilon: number } | null;
+  },
+): Promise<number> {
+  const images = cohort.imagesOf("val");
+  const labels = maskedLabels(targets, images);
+  const units = unit === "patient" ? images.map((i) => cohort.records[i]!.patientId) : images;
+  const perUnit: Float64Array[] = [];
+  for (const predicted of predictions(images))
+    perUnit.push(unitScores(await predicted(), labels, units, targets.length));
+  if (noise === null) return bestState(perUnit, null);
+  const { plan, settings, epsilon } = noise;
+  using source = sourceFor(plan, settings.seed, "choice of a state");
+  return bestState(perUnit, { epsilon, relation: plan.relation, source, insecureSeed: plan.insecureSeed });
 }
 
 /** The noise that a run's ledger has reserved for the histogram of its validation scores. */

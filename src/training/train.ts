@@ -61,6 +61,8 @@ export interface TrainingOptions {
   readonly settings: TrainingSettings;
   /** Parameters to start from, by name; those that are not given start fresh. */
   readonly initial?: Readonly<Record<string, Float32Array>>;
+  /** Also return the parameters after so many equal parts of the steps, the last being the end; 1 unless given. */
+  readonly states?: number;
   readonly resumeFrom?: Checkpoint;
   /** Called with a checkpoint at least every `checkpointSeconds`, and when the run is cancelled. */
   readonly saveCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
@@ -78,6 +80,8 @@ export interface TrainingOptions {
 export interface TrainingResult {
   /** The parameters to use, by name: averaged where averaging is on. */
   readonly parameters: Record<string, Float32Array>;
+  /** The parameters after each part of the steps; the last are `parameters`. */
+  readonly states: readonly { readonly step: number; readonly parameters: Record<string, Float32Array> }[];
   readonly steps: number;
   /** What was spent, where the run is private. */
   readonly epsilon: EpsilonInterval | null;
@@ -119,7 +123,11 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
   });
   const shapes = stateShapes(model.parameters, settings.optimiser, { averaging });
   const kept = Object.keys(shapes).filter((name) => !name.startsWith("sum/"));
-  const state = resumeFrom ? copied(resumeFrom.state) : freshState(options, model);
+  /** What is kept of earlier states, by name: "earlier/STEP/PARAMETER". */
+  const earlier: Record<string, HostTensor> = {};
+  const state: Record<string, HostTensor> = {};
+  for (const [name, tensor] of Object.entries(resumeFrom ? copied(resumeFrom.state) : freshState(options, model)))
+    (name.startsWith("earlier/") ? earlier : state)[name] = tensor;
   for (const name of names)
     state[`sum/${name}`] = { data: new Float32Array(sizeOf(shapes[name]!)), shape: shapes[name]! };
   await engine.write(state);
@@ -156,8 +164,14 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
       settings: JSON.stringify(settings),
       counters,
       ...(plan?.clipping.kind === "adaptive" ? { clipNorm: clipNorm! } : {}),
-      state: await engine.read(kept),
+      state: { ...(await engine.read(kept)), ...earlier },
     });
+  const prefix = averaging ? "average/" : "";
+  const parametersNow = async (): Promise<Record<string, HostTensor>> => {
+    const read = await engine.read(names.map((n) => `${prefix}${n}`));
+    return Object.fromEntries(names.map((n) => [n, read[`${prefix}${n}`]!]));
+  };
+  const wanted = statesAt(steps, options.states ?? 1);
   let saved = performance.now();
   let done = resumeFrom?.step ?? 0;
   const started = performance.now();
@@ -187,6 +201,9 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
     await accumulator.renew();
     done++;
     processed += units.length;
+    if (done < steps && wanted.includes(done))
+      for (const [name, tensor] of Object.entries(copied(await parametersNow())))
+        earlier[`earlier/${done}/${name}`] = tensor;
     options.onProgress?.({
       step: done,
       steps,
@@ -198,10 +215,16 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
       saved = performance.now();
     }
   }
-  const prefix = averaging ? "average/" : "";
-  const final = await engine.read(names.map((n) => `${prefix}${n}`));
+  const floats = (tensors: (name: string) => HostTensor): Record<string, Float32Array> =>
+    Object.fromEntries(names.map((n) => [n, tensors(n).data as Float32Array]));
+  const final = await parametersNow();
+  const parameters = floats((n) => final[n]!);
   return {
-    parameters: Object.fromEntries(names.map((n) => [n, final[`${prefix}${n}`]!.data as Float32Array])),
+    parameters,
+    states: wanted.map((step) => ({
+      step,
+      parameters: step === steps ? parameters : floats((n) => earlier[`earlier/${step}/${n}`]!),
+    })),
     steps,
     epsilon: plan ? spent(plan, steps) : null,
     nonFiniteUnits: counters.nonFinite,
@@ -209,6 +232,11 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
     tileUnits: accumulator.units,
   };
 }
+
+/** The steps after which so many equal parts of a training are done; fewer where there are fewer steps. */
+const statesAt = (steps: number, parts: number): number[] => [
+  ...new Set(Array.from({ length: parts }, (_, i) => Math.max(1, Math.round((steps * (i + 1)) / parts)))),
+];
 
 /** The units of one step. */
 export function drawUnits({ batches, seed }: TrainingSettings, units: number, step: number): readonly number[] {

@@ -82,6 +82,13 @@ export const trainingOptions = {
     about: "public where the validation patients need no protection: threshold and AUROC are then taken without noise",
     oneOf: ["private", "public"],
   },
+  "best-of": {
+    kind: "whole",
+    value: "K",
+    about:
+      "keep the best of K states of the training, as the validation patients have it; by a noisy maximum unless they are public",
+    atLeast: 2,
+  },
   "positive-weights": {
     kind: "flag",
     about: "weigh positives by how many negatives there are to each; privately from counts with noise",
@@ -121,6 +128,7 @@ export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort"
   views: options.views,
   averaging: options.averaging,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
+  bestOf: options["best-of"],
   validation: options.validation,
   positiveWeights: options["positive-weights"] || undefined,
 });
