@@ -64,6 +64,14 @@ it("matchingWithoutPairs_breaksLinear", async () => {
   expect(success!.value).toBeGreaterThan(0.9);
 });
 
+it("matchingWithoutPairs_breaksNeuracrypt", async () => {
+  const { view, truth } = await staged(schemes.neuracrypt, { images: 64, known: 0 });
+  const { success, chance, guesswork } = await runAttack("matching", view, { truth, control: false });
+  expect(chance).toBe(1 / 64);
+  expect(success!.value).toBeGreaterThan(0.9);
+  expect(guesswork).toEqual({ ideal: 32.5, attacker: 1 });
+});
+
 it("mmd_breaksLinear", async () => {
   const { view, truth } = await staged(schemes.linear, { known: 0 });
   const { success } = await runAttack("mmd", view, { truth, control: false });

@@ -14,6 +14,7 @@ import {
   type Vectors,
 } from "./arrays.ts";
 import { decode, nearest, similarity } from "./decoder.ts";
+import { attackerGuesswork, type Guesswork } from "./guesswork.ts";
 import { breakByKnownPairs } from "./known-pairs.ts";
 import { mostAlikeSlots, nearestEncodings } from "./layout.ts";
 import { meansOf } from "./means.ts";
@@ -26,6 +27,8 @@ import { stageRelease, type AttackTruth, type AttackView } from "./view.ts";
 export interface Scored {
   readonly success: Success;
   readonly chance: number;
+  /** Guesses of pairs until one is right, beside those of somebody who knows nothing. */
+  readonly guesswork?: Guesswork;
   /** How the success grew. */
   readonly stages?: readonly { readonly name: string; readonly success: Success }[];
 }
@@ -243,6 +246,7 @@ export const attacks: Readonly<Record<string, Attack>> = {
         scored: ({ candidateOf }) => ({
           success: agreement(broken.images, candidateOf),
           chance: 1 / candidateOf.length,
+          guesswork: attackerGuesswork(broken.scores, candidateOf),
           stages: broken.stages.flatMap(({ name, images }) =>
             images ? [{ name, success: agreement(images, candidateOf) }] : [],
           ),
@@ -282,6 +286,7 @@ export interface AttackReport {
   /** Null where nobody gave the answers. */
   readonly success: Success | null;
   readonly chance: number | null;
+  readonly guesswork?: Guesswork;
   readonly stages?: Scored["stages"];
   /** The same attack on the positive control. */
   readonly control: { readonly scheme: string; readonly success: Success; readonly chance: number } | null;
@@ -393,6 +398,7 @@ export async function runAttack(
     knowledge: attack.knowledge,
     success: scored?.success ?? null,
     chance: scored?.chance ?? null,
+    ...(scored?.guesswork ? { guesswork: scored.guesswork } : {}),
     ...(scored?.stages ? { stages: scored.stages } : {}),
     control: controlled,
     valid,

@@ -121,7 +121,7 @@ export async function breakUnpaired(
   const { product } = products;
   const [codeMean, mean] = [meanImage(aligned), meanImage(candidates)];
   const [codes, pixels] = [centred(aligned, codeMean), centred(candidates, mean)];
-  const steps = rounds + 4;
+  const steps = rounds + 3;
   const graphs = async (places: Float32Array, energy: Float32Array): Promise<readonly [Float32Array, Float32Array]> => {
     const profiles = standardiseRows(energy.slice(), patches);
     return [
@@ -160,9 +160,8 @@ export async function breakUnpaired(
     // How much weight the evidence of single images deserves is not known: the graphs say which match fits best.
     for (const [unorderedWeight, mapWeight] of [
       [0.1, 0.5],
-      [0.1, 1.5],
       [0, 1],
-      [0.1, 0.1],
+      [0.1, 0.2],
     ] as const) {
       const evidence = maps.map((x, at) => (mapWeight * x) / patches + unorderedWeight * unordered[at]!);
       const match = await matchGraphs([[imagesA, imagesB]], evidence, n, products);
@@ -188,14 +187,10 @@ export async function breakUnpaired(
     const scores = await product(placesA, sorted, { m: patches, k: pairs, n: patches }, { transB: true });
     return assignBest(scores, patches, patches);
   };
-  let images = await matchImages();
+  let images: Int32Array = await matchImages();
   onProgress?.(3, steps);
   layout = await layoutFor(images);
   stages.push({ name: "graphs of images", images, layout });
-  images = await matchImages();
-  layout = await layoutFor(images);
-  stages.push({ name: "graphs of images again", images, layout });
-  onProgress?.(4, steps);
   let decoder: Decoder | undefined;
   let decoded = codes;
   let scores = new Float32Array();
@@ -208,7 +203,7 @@ export async function breakUnpaired(
     images = next;
     layout = decoder.layout;
     stages.push({ name: `key recovery ${round + 1}`, images, layout });
-    onProgress?.(5 + round, steps);
+    onProgress?.(4 + round, steps);
     if (settled) break;
   }
   onProgress?.(steps, steps);
