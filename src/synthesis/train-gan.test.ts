@@ -120,6 +120,22 @@ it("aPrivateGenerator_learnsNothingWhereTheNoiseHidesEverything", async () => {
   expect(free.weights).not.toEqual(other.weights);
 });
 
+it("aPatientWithoutNumbers_isLeftOutOfThePrivateSum_andCounted", async () => {
+  await using engine = await startEngine({ threads: 1 });
+  const broken: GanData = {
+    ...data,
+    load: async (requests, out) => {
+      await data.load(requests, out);
+      requests.forEach(({ image }, i) => image === 3 && out.fill(NaN, i * 256, (i + 1) * 256));
+    },
+  };
+  const found = await trainGan({ engine, model: "compact", data: broken, settings: privately() });
+  expect(found.nonFiniteUnits).toBeGreaterThan(0);
+  for (const weights of Object.values(found.weights)) expect(weights.every(Number.isFinite)).toBe(true);
+  // Without privacy nothing hides it: the run says what happened.
+  await expect(trainGan({ engine, model: "compact", data: broken, settings })).rejects.toMatchObject({ code: "LG-TRAIN-001" }); // prettier-ignore
+});
+
 describe("the watch over a training", () => {
   const health = { step: 1, discriminator: 1.2, generator: 0.7, deviation: 0.3 };
   const fails = (watch: ReturnType<typeof healthWatch>, change: object, steps: number): unknown => {

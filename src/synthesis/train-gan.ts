@@ -58,6 +58,8 @@ export interface GanTrainingResult {
   readonly shapes: Record<string, readonly number[]>;
   readonly steps: number;
   readonly epsilon: EpsilonInterval | null;
+  /** Units whose gradient was not finite and was left out, over all steps of a private training. */
+  readonly nonFiniteUnits: number;
 }
 
 /** Images of a sheet; two rows of eight for two classes. */
@@ -154,7 +156,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
       step,
       tileUnits: tile,
       settings: JSON.stringify(settings),
-      counters: {},
+      counters: { nonFinite },
       state: await engine.read(kept),
     });
   const sheetEvery = Math.max(1, Math.round(steps / (options.sheets ?? 12)));
@@ -164,6 +166,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
   const first = done;
   let saved = performance.now();
   let lastGenerator: number | null = null;
+  let { nonFinite = 0 } = resumeFrom?.counters ?? {};
   while (done < steps) {
     if (signal?.aborted || done - first === options.stopAfter) {
       await checkpoint(done);
@@ -180,13 +183,29 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     await engine.zero(discriminator.parameters.map((p) => `sum/${p.name}`));
     const units = drawUnits(settings, data.units.length, done);
     let realLoss = 0;
+    let counted = 0;
     for (let at = 0; at < units.length; at += tile) {
-      using random = seededRandom(seed, "real", done, at);
-      const feeds = await realFeeds(data, units.slice(at, at + tile), { tile, views, gan, random });
-      const ran = await run(`real${sloped}`, { ...feeds, ...extras("real", tile * views, random) });
-      for (const loss of ran["losses"]!.data) realLoss += Number(loss);
+      // A unit whose gradient is not finite is left out and its tile run again: it must never reach the sum.
+      let chosen = units.slice(at, at + tile);
+      for (;;) {
+        using random = seededRandom(seed, "real", done, at);
+        const feeds = await realFeeds(data, chosen, { tile, views, gan, random });
+        const ran = await run(`real${sloped}`, { ...feeds, ...extras("real", tile * views, random) });
+        const norms = ran["norms"]?.data;
+        const sound = norms ? chosen.filter((_, i) => Number.isFinite(Number(norms[i]))) : chosen;
+        if (sound.length < chosen.length) {
+          await programs.of[`real${sloped}`]!.undo();
+          nonFinite += chosen.length - sound.length;
+          chosen = sound;
+          if (chosen.length > 0) continue;
+          break;
+        }
+        chosen.forEach((_, i) => (realLoss += Number(ran["losses"]!.data[i])));
+        counted += chosen.length;
+        break;
+      }
     }
-    realLoss = units.length > 0 ? realLoss / units.length : 0;
+    realLoss = counted > 0 ? realLoss / counted : 0;
 
     // Generated images: the same ones teach the discriminator and then the generator, as in the reference.
     const fakes = (): Record<string, HostTensor> => {
@@ -242,7 +261,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
   for (const name of Object.keys(weights)) weightShapes[name] ??= [weights[name]!.length];
   if (Object.values(weights).some((w) => w.some((v) => !Number.isFinite(v))))
     throw new LeadglassError("LG-TRAIN-001", "generator: its weights are not finite", { hint: "Lower --lr." });
-  return { weights, shapes: weightShapes, steps, epsilon: plan ? spent(plan, steps) : null };
+  return { weights, shapes: weightShapes, steps, epsilon: plan ? spent(plan, steps) : null, nonFiniteUnits: nonFinite };
 }
 
 /** Programs by name, freed together. */
