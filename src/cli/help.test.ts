@@ -143,7 +143,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         the update rule
         --averaging D                   decay of the average over steps that becomes the model's weights;
                                         0 keeps the last ones
-        --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-from RUN                 start from another run's weights, or a .safetensors file of
+                                        torchvision's or timm's, where names and sizes agree
         --init-cohort DIR               the cohort that run was trained on, if it has moved: patients of
                                         both are refused
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
@@ -504,7 +505,8 @@ describe("help says what a command does, its options, and an example", () => {
                                         the update rule
         --averaging D                   decay of the average over steps that becomes the model's weights;
                                         0 keeps the last ones
-        --init-from RUN                 start from another run's weights, where names and sizes agree
+        --init-from RUN                 start from another run's weights, or a .safetensors file of
+                                        torchvision's or timm's, where names and sizes agree
         --init-cohort DIR               the cohort that run was trained on, if it has moved: patients of
                                         both are refused
         --freeze NAME[,...]             parameters that are not trained; a star stands for any text, as in
