@@ -4,7 +4,7 @@ import { hashedValues } from "../../test/fixtures/hashed-values.ts";
 import { evaluate } from "../autodiff/testing.ts";
 import { onnxFeatures } from "./onnx-features.ts";
 
-const file = (name: string): Buffer => readFileSync(new URL(`../../test/fixtures/onnx/${name}`, import.meta.url));
+const file = (name: string): Buffer => readFileSync(new URL(`../../test/fixtures/extractor/${name}`, import.meta.url));
 // PyTorch in float64: test/fixtures/make_feature_extractor.py.
 const { features } = JSON.parse(file("features-20.json").toString()) as { features: number[][] };
 const shape = { rows: 3, channels: 1, imageSize: 32, outputs: 2 };
