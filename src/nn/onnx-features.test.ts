@@ -4,7 +4,8 @@ import { hashedValues } from "../../test/fixtures/hashed-values.ts";
 import { evaluate } from "../autodiff/testing.ts";
 import { onnxFeatures } from "./onnx-features.ts";
 
-const file = (name: string): Buffer => readFileSync(new URL(`../../test/fixtures/extractor/${name}`, import.meta.url));
+const file = (name: string, folder = "extractor"): Buffer =>
+  readFileSync(new URL(`../../test/fixtures/${folder}/${name}`, import.meta.url));
 // PyTorch in float64: test/fixtures/make_feature_extractor.py.
 const { features } = JSON.parse(file("features-20.json").toString()) as { features: number[][] };
 const shape = { rows: 3, channels: 1, imageSize: 32, outputs: 2 };
@@ -45,6 +46,6 @@ describe("an ONNX file as feature extractor", () => {
   });
 
   it.each(["cnn-17.onnx", "dynamic-20.onnx", "vit-block-20.onnx"])("%s_whichTakesSomethingElse_isRefused", (name) => {
-    expect(() => onnxFeatures(file(name))).toThrow(expect.objectContaining({ code: "LG-GRAPH-003" }));
+    expect(() => onnxFeatures(file(name, "onnx"))).toThrow(expect.objectContaining({ code: "LG-GRAPH-003" }));
   });
 });
