@@ -18,11 +18,14 @@ import {
   appendEntries,
   budgetOf,
   costOfModel,
+  eventOf,
   expectedShare,
   noisyCells,
+  patientEpsilon,
   type DpPlan,
   type LedgerBody,
   type LedgerEntry,
+  type PatientCost,
 } from "../privacy/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
 import { decodeSafetensors } from "../runtime/safetensors.ts";
@@ -126,6 +129,11 @@ export interface TrainReport {
   } | null;
   /** Which generator drew the training images, and what it has cost its patients; null for images of patients. */
   readonly synthetic: SyntheticOrigin | null;
+  /**
+   * Where images are the units: what the plan comes to for the patient who has most of them in the training, whose number of
+   * images is nobody else's business. Null otherwise, and where sampling leaves nothing that is proved of several images.
+   */
+  readonly wholePatient: PatientCost | null;
   /** Parts of this report that no noise covers: for the owner of the data, and not to be passed on. */
   readonly ownerOnly: readonly (keyof TrainReport)[];
   /** Mean over targets of the AUROC on the validation split, and each target's; null without a validation split. */
@@ -352,6 +360,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       insecureSeed: plan.insecureSeed,
     },
     synthetic: cohort.synthetic,
+    wholePatient: plan && costOfWholePatient(plan, cohort, labelled.flat()),
     ownerOnly: plan ? ownerOnly.filter((name) => name !== "validation" || validation?.private === true) : [],
     validation: validation && {
       private: validation.private,
@@ -382,9 +391,24 @@ async function guaranteeOf(dir: string, { ledger, cohortFingerprint }: RunRecord
   return { epsilon, delta, notAccounted, cumulative };
 }
 
+function costOfWholePatient(plan: DpPlan, { records }: Cohort, images: readonly number[]): PatientCost | null {
+  const event = eventOf(plan, plan.steps);
+  if (plan.unit === "patient" || event.kind !== "poisson-gaussian") return null;
+  const counts = [...Map.groupBy(images, (i) => records[i]!.patientId).values()].map((of) => of.length);
+  return patientEpsilon([event], plan.delta, Math.max(...counts), { relation: plan.relation });
+}
+
 /** What of a private run's report is computed from its patients without noise. */
 const ownerOnly: readonly (keyof TrainReport)[] = [
-  ...(["validation", "images", "nonFiniteUnits", "seconds", "secondsPerEpoch", "peakMemoryBytes"] as const),
+  ...([
+    "validation",
+    "wholePatient",
+    "images",
+    "nonFiniteUnits",
+    "seconds",
+    "secondsPerEpoch",
+    "peakMemoryBytes",
+  ] as const),
 ];
 
 /** A report as it is kept: what is for the owner alone lies apart. */

@@ -283,7 +283,7 @@ export function checkpointTime(): { checkpointSeconds?: number } {
 }
 
 function textOf(report: TrainReport): string {
-  const { privacy, validation, nonFiniteUnits } = report;
+  const { privacy, validation, nonFiniteUnits, wholePatient } = report;
   const rows = [
     ["run", resolve(report.run)],
     ["model", `${report.model}, ${count(report.parameters)} parameters`],
@@ -299,6 +299,15 @@ function textOf(report: TrainReport): string {
     ],
     ...(privacy?.insecureSeed
       ? [["", "insecureSeed: the noise came from a seed, so this epsilon protects nobody"]]
+      : []),
+    ...(wholePatient
+      ? [
+          [
+            "whole patient",
+            `${wholePatient.epsilon === null ? "no epsilon is proved" : `epsilon ${significantUp(wholePatient.epsilon)} at delta ${significant(wholePatient.delta)}`}` +
+              ` for the patient who has most images, ${wholePatient.imagesPerPatient}; for the owner alone`,
+          ],
+        ]
       : []),
     ...(privacy?.notAccounted.map((what) => ["not accounted", what]) ?? []),
     ...(privacy && privacy.cumulative.epsilon > privacy.epsilon
