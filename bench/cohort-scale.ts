@@ -23,6 +23,7 @@ const { values } = parseArgs({
     out: { type: "string" },
     measure: { type: "string" },
     cohort: { type: "string" },
+    epochs: { type: "string", default: "1" },
   },
 });
 
@@ -50,7 +51,7 @@ async function measure(kind: string, cohort: string): Promise<unknown> {
     seed: 1,
     choices: {
       ...{ model: "resnet9", imageSize: Number(values["image-size"]), epsilon: 8, delta: 1e-4, unit: "image" },
-      ...{ sampling: "poisson", batch: Number(values.batch), views: 1, epochs: 1 },
+      ...{ sampling: "poisson", batch: Number(values.batch), views: 1, epochs: Number(values.epochs) },
     },
     onStep: ({ unitsPerSecond }) => {
       steps.push((performance.now() - before) / 1000);
@@ -69,10 +70,10 @@ async function measure(kind: string, cohort: string): Promise<unknown> {
   };
 }
 
-const child = (kind: string, cohort: string): Record<string, number> => {
+const child = (kind: string, cohort: string, epochs = 1): Record<string, number> => {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [fileURLToPath(import.meta.url), "--measure", kind, "--cohort", cohort, "--batch", values.batch, "--image-size", values["image-size"]], // prettier-ignore
+    [fileURLToPath(import.meta.url), "--measure", kind, "--cohort", cohort, "--batch", values.batch, "--image-size", values["image-size"], "--epochs", String(epochs)], // prettier-ignore
     { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
   );
   if (status !== 0) throw new Error(`${kind}: exit ${status}; ${stderr}`);
@@ -127,7 +128,8 @@ if (values.measure !== undefined) {
     const results: Record<string, number>[] = [];
     for (const times of [1, 2]) {
       await repeated(drawn, join(root, `times-${times}`), images, times);
-      results.push(child("train", join(root, `times-${times}`)));
+      // As many steps on either cohort, so that the cohort's size is all that differs.
+      results.push(child("train", join(root, `times-${times}`), 2 / times));
       console.error(results.at(-1));
     }
     const report = {

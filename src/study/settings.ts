@@ -335,9 +335,7 @@ function chooseOpen(choices: TrainingChoices, { images, medium }: CohortSize): C
   const fixed = isComputedOnce(architecture, choices, medium);
   const batchSize = Math.min(choices.batch ?? 32, images);
   // About 900 steps on a thousand images, and fewer epochs where there are many images.
-  // The slices of a volume are sixty images: half as many passes are enough work.
-  const share = architecture.startsWith("resnet25d") ? 0.5 : 1;
-  const epochs = choices.epochs ?? Math.round(share * clamp(25_000 / images, 4, 60));
+  const epochs = choices.epochs ?? Math.round(passesShare(architecture) * clamp(25_000 / images, 4, 60));
   const defaults: Record<string, { optimizer: string; rate: number }> = {
     texture: { optimizer: "adamw", rate: 2e-3 },
     tissue: { optimizer: "adamw", rate: 2e-3 },
@@ -381,6 +379,9 @@ function chooseOpen(choices: TrainingChoices, { images, medium }: CohortSize): C
   };
 }
 
+/** The slices of a volume are sixty images: half as many passes are enough work. */
+const passesShare = (architecture: string): number => (architecture.startsWith("resnet25d") ? 0.5 : 1);
+
 /** Share of the validation patients' epsilon that choosing among states of the training may take. */
 const choiceShare = 0.25;
 
@@ -417,7 +418,7 @@ function choosePrivate(
       hint: "Leave --batch out, or choose another --sampling.",
     });
   const q = batch / units;
-  const epochs = choices.epochs ?? (linear ? 100 : 60);
+  const epochs = choices.epochs ?? (linear ? 100 : 60 * passesShare(architecture));
   const steps = Math.max(
     1,
     choices.sampling === "shuffle" ? epochs * Math.ceil(units / batch) : Math.round(epochs / q),
@@ -465,7 +466,7 @@ function choosePrivate(
     ...form,
     unit,
     // A constant: how many images a patient has is private. Eight hold four images and their mirror images.
-    views: choices.views ?? (linear ? 8 : 2),
+    views: choices.views ?? (linear ? 8 : volumes ? 1 : 2),
     variants: fixed ? (volumes ? 1 : 2) : "random",
     augmentation: volumes ? volumeAugmentation : { flipHorizontal: true, ...(fixed ? {} : { shift: 0.06, rotate: 8 }) },
     ...plainPixels,
