@@ -2,6 +2,7 @@
 import type { SyntheticOrigin } from "./manifest.ts";
 import { createHash } from "node:crypto";
 import { LeadglassError } from "../errors.ts";
+import { framingOf, type KnownFraming } from "./framing.ts";
 import { inspectCohort } from "./inspect.ts";
 import type { CohortRecord, Inspection, InspectOptions } from "./inspect.ts";
 import { mediumOf } from "./medium.ts";
@@ -36,6 +37,8 @@ export interface Cohort {
   readonly targets: readonly string[];
   /** Columns to describe patients and images by: those of cohort.yaml, or all that are nothing else. */
   readonly attributes: readonly string[];
+  /** How its images are framed, as far as the schema tells; null where it does not. */
+  readonly framing: KnownFraming | null;
   /** The privacy budget that cohort.yaml begins with; the ledger's own rules once there is one. */
   readonly budget: { readonly epsilon: number; readonly delta: number; readonly unit: "patient" | "image" } | null;
   /** Which generator drew these images; null for images of patients. */
@@ -91,6 +94,7 @@ export function cohortOf(dir: string, inspection: Inspection): Cohort {
     columns: table.columns,
     targets,
     attributes: manifest.attributes ?? table.columns.filter((name) => !taken.has(name)),
+    framing: framingOf(manifest.framing, table.columns),
     budget: manifest.privacy ? { unit: "patient", ...manifest.privacy } : null,
     synthetic: manifest.synthetic ?? null,
     warnings: inspection.problems.filter((problem) => problem.severity === "warning"),

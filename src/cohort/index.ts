@@ -1,6 +1,7 @@
 /** Images or volumes, labels, attributes, patients and splits; phantoms. */
 export { openCohort, requireBothClasses } from "./cohort.ts";
 export type { Cohort, CohortOptions, PatientImages } from "./cohort.ts";
+export type { Framing, KnownFraming } from "./framing.ts";
 export type { CohortRecord } from "./inspect.ts";
 export { parseTarget } from "./targets.ts";
 export type { Target, TargetSpec } from "./targets.ts";

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { parseDocument } from "yaml";
 import { z } from "zod";
 import { LeadglassError } from "../errors.ts";
+import type { Framing } from "./framing.ts";
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
@@ -27,6 +28,8 @@ const manifestSchema = z.strictObject({
   patient: z.string().min(1).optional(),
   split: z.string().min(1).optional(),
   attributes: z.array(z.string().min(1)).optional(),
+  /** What an image shows: a crop around one finding, or a whole view. Public: `train` chooses its model by it. */
+  framing: z.enum(["finding", "field"]).optional(),
   /** The most that everything accounted on this cohort may cost, until the ledger says otherwise. */
   privacy: z
     .strictObject({
@@ -64,6 +67,7 @@ export interface Manifest {
   readonly patient?: string;
   readonly split?: string;
   readonly attributes?: readonly string[];
+  readonly framing?: Framing;
   readonly privacy?: { readonly epsilon: number; readonly delta: number; readonly unit?: "patient" | "image" };
   readonly synthetic?: SyntheticOrigin;
 }
@@ -93,7 +97,7 @@ export function parseManifest(text: string, place: string): Manifest {
     const issue = parsed.error.issues[0]!;
     const key = issue.path.length === 0 ? "the document" : issue.path.join(".");
     throw new LeadglassError("LG-COHORT-003", `${place}: ${key}: ${issue.message}`, {
-      hint: "Known keys: targets (column, positive, values, uncertain), patient, split, attributes, privacy (epsilon, delta, unit), synthetic.",
+      hint: "Known keys: targets (column, positive, values, uncertain), patient, split, attributes, framing (finding or field), privacy (epsilon, delta, unit), synthetic.",
     });
   }
   const targets = Object.fromEntries(

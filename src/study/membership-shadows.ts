@@ -69,7 +69,11 @@ export async function trainShadows(options: {
   const everyone = units(patients.map((_, p) => p));
   const insecureSeed = run.settings.reproducible;
   const chosenFor = (size: readonly (readonly number[])[]) =>
-    chooseSettings(run.choices, { units: size.length, images: size.flat().length }, insecureSeed);
+    chooseSettings(
+      { ...run.choices, model: run.architecture },
+      { units: size.length, images: size.flat().length, medium: cohort.medium },
+      insecureSeed,
+    );
   const { variants, augmentation } = chosenFor(everyone);
   const rows = await prepareRows({
     ...{ engine, cohort, targets, source, variants, augmentation },

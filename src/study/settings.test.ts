@@ -102,3 +102,27 @@ describe("profile reference", () => {
     expect(reference({ epsilon: 1 }).reasons.join()).toContain("k times this epsilon");
   });
 });
+
+describe("the model of a private training", () => {
+  const chosen = (framing: "finding" | "field" | null, choices: TrainingChoices = {}) =>
+    chooseSettings(
+      { epsilon: 8, delta: 1e-4, ...choices },
+      { ...size, framing: framing && { framing, from: "cohort.yaml" } },
+      false,
+    );
+  it("isRings_whereTheSchemaSaysThatImagesAreCrops", () => {
+    expect(chosen("finding").architecture).toBe("rings");
+    expect(chosen("finding").reasons.join()).toContain("cohort.yaml");
+    expect(chosen("finding", { model: "texture" }).architecture).toBe("texture");
+  });
+  it("isTexture_whereItSaysNothing_withAWordOnHowToSayIt", () => {
+    expect(chosen("field").architecture).toBe("texture");
+    expect(chosen(null).architecture).toBe("texture");
+    expect(chosen(null).reasons.join()).toContain("framing: finding");
+  });
+  it("withoutPrivacy_isTheSameEitherWay", () => {
+    const open = (framing: "finding" | null) =>
+      chooseSettings({}, { ...size, framing: framing && { framing, from: "x" } }, false).architecture;
+    expect(open("finding")).toBe(open(null));
+  });
+});

@@ -1,4 +1,4 @@
-import type { Medium } from "../cohort/index.ts";
+import type { KnownFraming, Medium } from "../cohort/index.ts";
 import { LeadglassError } from "../errors.ts";
 import type { Augmentation } from "../imaging/index.ts";
 import { freezesBackbone } from "./freeze.ts";
@@ -78,6 +78,8 @@ export interface CohortSize {
   readonly images: number;
   /** What the files hold; images unless said. */
   readonly medium?: Medium;
+  /** How images are framed, by the cohort's schema alone. */
+  readonly framing?: KnownFraming | null;
 }
 
 /** Everything that follows from the choices, with a sentence for each thing that was chosen for the user. */
@@ -396,7 +398,8 @@ function choosePrivate(
 ): ChosenSettings {
   const { units, medium } = size;
   const volumes = medium === "volumes";
-  const architecture = choices.model ?? (volumes ? "tissue" : "texture");
+  const crops = size.framing?.framing === "finding";
+  const architecture = choices.model ?? (volumes ? "tissue" : crops ? "rings" : "texture");
   const unit = unitOf(choices);
   const delta = choices.delta ?? defaultDelta(units);
   const clipNorm = choices.clipNorm ?? 1;
@@ -405,10 +408,12 @@ function choosePrivate(
   const reasons = [aboutOf(architecture, medium)];
   const form = formOf(choices, medium, architecture, fixed ? Infinity : 96);
   if (form.volume) reasons.push(volumeText(form.volume));
-  // What a crop shows is not in its pixels' numbers, so that this cannot be chosen for the user.
+  // What an image shows may only be known from the schema: a look at pixels or labels would cost privacy.
   if (choices.model === undefined && !volumes)
     reasons.push(
-      "where images are crops of something round, such as masses, --model rings does better at small epsilons",
+      crops
+        ? `images are crops around one finding, as ${size.framing!.from} says, which is public: rings is the better private model for these; --model texture for the other`
+        : "where images are crops of something round, such as masses, --model rings is the better private model; framing: finding in cohort.yaml chooses it",
     );
   // Small cohorts: every patient in every step, with few large steps. Large ones: a public expected batch size.
   const whole = choices.sampling === "full" || (choices.sampling === undefined && linear && units <= 20_000);

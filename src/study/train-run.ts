@@ -207,6 +207,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       units: labelled.length + (request.intervention?.units(labelled.length) ?? 0),
       images: labelled.flat().length,
       medium: cohort.medium,
+      framing: cohort.framing,
     },
     insecureSeed,
   );
@@ -640,6 +641,12 @@ function accesses(
     ...train,
     what: `the number of training ${unit}s, declared public: it fixes batch size and learning rate`,
   });
+  if (request.choices.model === undefined && cohort.framing)
+    bodies.push({
+      kind: "public",
+      ...common,
+      what: `how images are framed (${cohort.framing.from}), declared public: it decides which model is trained`,
+    });
   if (cohort.warnings.some((warning) => warning.code === "LG-COHORT-017"))
     bodies.push({
       kind: "public",
