@@ -191,7 +191,7 @@ function addingGraph(parameters: Model["parameters"]): Graph {
 }
 
 /** What is known of one unit after its tile; private. */
-interface UnitResult {
+export interface UnitResult {
   readonly loss: number;
   readonly scaledDown: boolean;
 }
@@ -201,7 +201,7 @@ interface FloatTensor {
   readonly shape: readonly number[];
 }
 
-interface TileFeeds {
+export interface TileFeeds {
   readonly features: FloatTensor;
   readonly targets: FloatTensor;
   readonly known: FloatTensor;
@@ -213,7 +213,7 @@ interface TileFeeds {
 }
 
 /** The norm in force, as adaptive clipping's graph reads it; fed arrays are moved, so it is made anew for each run. */
-function normFeed(how: GradientSum, norm: number | undefined): Pick<TileFeeds, typeof clipNormInput> {
+export function normFeed(how: GradientSum, norm: number | undefined): Pick<TileFeeds, typeof clipNormInput> {
   if (how.kind !== "clipped" || how.clipping.kind !== "adaptive") return {};
   return { [clipNormInput]: { data: Float32Array.of(norm ?? how.clipping.norm), shape: [] } };
 }
@@ -235,7 +235,7 @@ function emptyTile({ rowShape, outputs, canaries }: TrainingData, units: number,
 }
 
 /** The rows of some units; what is left of the tile is padding of weight zero. */
-async function fillTile(
+export async function fillTile(
   data: TrainingData,
   units: readonly number[],
   tileUnits: number,
@@ -276,7 +276,7 @@ async function fillTile(
  * Runs one tile and returns what is known of its units. Where a unit's gradient (or, unclipped, its loss) is not finite, the
  * sums are put back, the unit is blanked, and the tile is run again: it changes nothing but a counter.
  */
-async function runTile(
+export async function runTile(
   program: Program,
   first: TileFeeds,
   refill: () => Promise<TileFeeds>,

@@ -8,6 +8,7 @@ export {
   type Canaries,
   type Canary,
 } from "./canaries.ts";
+export { type BesideSettings } from "./beside.ts";
 export { readCheckpoint, writeCheckpoint, type Checkpoint } from "./checkpoint.ts";
 export { chooseViews, type ChosenViews, type RowRequest, type TrainingData } from "./data.ts";
 export { startTeam, type EngineTeam } from "./engines.ts";

@@ -203,6 +203,79 @@ describe("train", () => {
     expect(resumed.epsilon).toEqual(whole.epsilon);
   });
 
+  describe("images beside the pool", () => {
+    const zeros = Object.fromEntries(
+      modelFor(1).parameters.map((p) => [p.name, new Float32Array(sizeOf(p.value.shape)).fill(0.01)]),
+    );
+    // One image each, so that there is no choice of views.
+    const drawn = cohort(10);
+    const nobody = { ...drawn, units: drawn.units.map(([first]) => [first!]) };
+    /** One step of plain gradient descent in which no patient is drawn; its noise is the same each time. */
+    const step = (weight: number, clipNorm: number, batchSize = 10) => {
+      const plan = planPrivateTraining({
+        ...{ noiseMultiplier: 0.01, delta: 1e-5, steps: 1, insecureSeed: true, expectedBatchSize: 12 },
+        sampling: { kind: "poisson", probability: 1e-9 },
+        clipping: { kind: "flat", norm: clipNorm },
+      });
+      const settings = settingsOf(plan, {
+        optimiser: { name: "sgd", learningRate: 1 },
+        averaging: null,
+        beside: { weight, batchSize },
+      });
+      return run({ settings, beside: nobody, initial: zeros });
+    };
+    const moves = (parameters: Record<string, Float32Array>, from: Record<string, Float32Array>): Float64Array =>
+      Float64Array.from(
+        Object.entries(parameters).flatMap(([name, values]) => [...values].map((v, i) => v - from[name]![i]!)),
+      );
+    /** What the images beside the pool add to that step. */
+    const added = async (...[weight, clipNorm, batchSize]: Parameters<typeof step>): Promise<Float64Array> =>
+      moves((await step(weight, clipNorm, batchSize)).parameters, (await step(0, clipNorm, batchSize)).parameters);
+    const norm = (v: Float64Array): number => Math.hypot(...v);
+
+    it("addTheirExactMeanGradient_withoutNoise, timesTheirWeight", async () => {
+      const open = settingsOf(planOf(), {
+        batches: { kind: "shuffled", batchSize: 10, epochs: 1 },
+        optimiser: { name: "sgd", learningRate: 1 },
+        averaging: null,
+      });
+      // An open step over the same ten units moves by their mean gradient; a norm of 100 clips none of them.
+      const expected = moves((await run({ settings: open, data: nobody, initial: zeros })).parameters, zeros);
+      for (const weight of [1, 0.25]) {
+        const found = await added(weight, 100);
+        // float32 sums in another order, and differences of numbers near 0.1.
+        found.forEach((v, i) => expect(v).toBeCloseTo(weight * expected[i]!, 5));
+        expect(norm(found)).toBeGreaterThan(0.01);
+      }
+    });
+
+    it("areClippedAsAPatientIs", async () => {
+      expect(norm(await added(1, 0.001, 1))).toBeLessThan(0.001 * 1.01);
+      expect(norm(await added(1, 0.001, 1))).toBeGreaterThan(0.001 * 0.99);
+    });
+
+    it("resume_endsWithTheSameWeights", async () => {
+      const settings = settingsOf(planOf({ steps: 6 }), { beside: { weight: 0.5, batchSize: 4 } });
+      const whole = await run({ settings, beside: nobody });
+      const without = await run({ settings: settingsOf(planOf({ steps: 6 })) });
+      expect(distance(whole.parameters, without.parameters)).toBeGreaterThan(1e-3);
+      const checkpoints: Checkpoint[] = [];
+      const abort = new AbortController();
+      const stopped = run({
+        settings,
+        beside: nobody,
+        signal: abort.signal,
+        saveCheckpoint: (c) => Promise.resolve(void checkpoints.push(c)),
+        onProgress: ({ step: at }) => {
+          if (at === 3) abort.abort();
+        },
+      });
+      await expect(stopped).rejects.toMatchObject({ code: "LG-RUNTIME-004" });
+      const resumed = await run({ settings, beside: nobody, resumeFrom: checkpoints.at(-1)! });
+      expect(distance(whole.parameters, resumed.parameters)).toBe(0);
+    });
+  });
+
   it("withoutTheMark_aSeedDoesNotReachTheNoise", async () => {
     const settings = settingsOf({ ...planOf({ steps: 1 }), insecureSeed: false });
     // Sampling and noise come from the cryptographic generator, so two runs with one seed differ.

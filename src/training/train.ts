@@ -16,11 +16,13 @@ import {
 } from "../privacy/index.ts";
 import type { Engine, Feeds, HostTensor } from "../runtime/index.ts";
 import { startAccumulator } from "./accumulate.ts";
+import { startBeside, type BesideSettings } from "./beside.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainingData } from "./data.ts";
 import type { Loss } from "./losses.ts";
 import type { OptimiserSettings } from "./optimisers.ts";
 import { learningRateAt, type Schedule } from "./schedules.ts";
+import type { GradientSum } from "./step.ts";
 import { initialState, stateShapes, updateGraph, updateScalars } from "./update.ts";
 
 /** How units come into batches: as a privacy plan says, or shuffled in epochs. */
@@ -41,6 +43,8 @@ export interface TrainingSettings {
   readonly seed: string;
   /** True where the run is to be repeated exactly: the tile is then taken from sizes, not from measurements. */
   readonly reproducible: boolean;
+  /** How much images that are nobody's count beside the pool; none unless given. */
+  readonly beside?: BesideSettings;
 }
 
 export interface TrainingProgress {
@@ -58,6 +62,8 @@ export interface TrainingOptions {
   /** Makes the model for a number of rows. */
   readonly modelFor: (rows: number) => Model;
   readonly data: TrainingData;
+  /** Images that are nobody's, such as synthetic ones, of which every step takes an exact gradient: with `settings.beside`. */
+  readonly beside?: TrainingData;
   readonly settings: TrainingSettings;
   /** Parameters to start from, by name; those that are not given start fresh. */
   readonly initial?: Readonly<Record<string, Float32Array>>;
@@ -119,6 +125,7 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
   const update = updateGraph(model.parameters, settings.optimiser, {
     noise: plan !== undefined,
     averaging,
+    exact: options.beside !== undefined,
     ...(options.onNoisySum && data.canaries ? { observed: data.canaries.parameter } : {}),
   });
   const shapes = stateShapes(model.parameters, settings.optimiser, { averaging });
@@ -132,12 +139,19 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
     state[`sum/${name}`] = { data: new Float32Array(sizeOf(shapes[name]!)), shape: shapes[name]! };
   await engine.write(state);
   await using updating = await engine.load(update, { seldom: true });
+  const how: GradientSum = plan ? { kind: "clipped", clipping: plan.clipping } : { kind: "plain" };
+  await using beside = options.beside
+    ? await startBeside({
+        ...{ engine, modelFor, how, views },
+        ...{ data: options.beside, settings: settings.beside!, loss: settings.loss, seed: settings.seed },
+      })
+    : undefined;
   await using accumulator = await startAccumulator({
     engines: [engine, ...(options.helpers ?? [])],
     modelFor,
     data,
     loss: settings.loss,
-    how: plan ? { kind: "clipped", clipping: plan.clipping } : { kind: "plain" },
+    how,
     views,
     seed: settings.seed,
     batchSize: batches.kind === "private" ? Math.ceil(publicBatchSize(batches.plan)) : batches.batchSize,
@@ -185,6 +199,7 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
     }
     const units = drawUnits(settings, data.units.length, done);
     const { loss, withinLessHalf } = await accumulator.sum(units, done, counters, clipNorm);
+    await beside?.sum(done, clipNorm);
     // Drawn only now: while tiles run, memory is scarcer than the few hundredths of a second that this takes.
     const noise = plan ? drawNoise(plan, settings.seed, done, model, clipNorm) : {};
     const scale = noiseOf(clipNorm);
