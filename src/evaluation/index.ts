@@ -19,6 +19,7 @@ export { maskLabels, type Patients } from "./observations.ts";
 export { precisionRecallCurve, rocCurve, type PrecisionRecallPoint, type RocPoint } from "./curves.ts";
 export { chooseThreshold, type OperatingPoint, type ThresholdRule } from "./threshold.ts";
 export { bootstrapIntervals, pairedDifference, type BootstrapOptions, type PairedInterval } from "./bootstrap.ts";
+export { repeatedMetric, type RepeatedMetric } from "./repeated.ts";
 export { type MetricInterval } from "./interval.ts";
 export { delongTest, delongVariance, type DelongEstimate, type DelongTest } from "./delong.ts";
 export { reliability, type Reliability, type ReliabilityBin } from "./calibration.ts";
