@@ -106,6 +106,8 @@ export const errorTable = {
   "LG-ENCODE-004": entry(4, 422, "a release would give away more than encodings"),
   "LG-ENCODE-005": entry(3, 422, "releases do not fit together"),
   "LG-ENCODE-006": entry(2, 400, "an encoding setting is impossible"),
+  // studies
+  "LG-STUDY-001": entry(3, 422, "a folder is not that of a finished study"),
   // attacks and challenges
   "LG-ATTACK-001": entry(3, 422, "a challenge, its answers or a submission do not fit together"),
   // command line

@@ -1,0 +1,4 @@
+export * from "./decide.ts";
+export * from "./estimates.ts";
+export * from "./record.ts";
+export * from "./rows.ts";
