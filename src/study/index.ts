@@ -2,6 +2,12 @@
 export { setBudget, type BudgetSet } from "./budget.ts";
 export { runDemo, type DemoArm, type DemoOptions, type DemoReport } from "./demo.ts";
 export { compareEncodings, type CompareReport, type CompareRequest, type ComparedArm } from "./compare-encodings.ts";
+export {
+  compareSynthetic,
+  type CompareSyntheticReport,
+  type CompareSyntheticRequest,
+  type SyntheticArm,
+} from "./compare-synthetic.ts";
 export { encodeRun, type EncodeReport, type EncodeRequest } from "./encode-run.ts";
 export { exportModel } from "./deploy.ts";
 export { evaluateRun, predictRun, type EvaluateReport, type Prediction } from "./evaluate-run.ts";
