@@ -85,8 +85,11 @@ export function wrapText(text: string, width: number, size: number, { bold = fal
   return lines;
 }
 
-/** Draws a plot without a browser and returns it as the text of an SVG file with a white ground and a title. */
-export function renderSvg(title: string, options: PlotOptions): string {
+/**
+ * Draws a plot without a browser and returns it as the text of an SVG file with a white ground, a title and, for those who
+ * hear it read, a description.
+ */
+export function renderSvg(title: string, options: PlotOptions, description = ""): string {
   const { document } = parseHTML("<html></html>");
   const svg = plot({ ...options, document: document as unknown as Document, className: "leadglass-chart" });
   // Plot's style element is for web pages: other programs that read SVG take fonts from attributes.
@@ -98,10 +101,32 @@ export function renderSvg(title: string, options: PlotOptions): string {
   for (const [name, value] of Object.entries({ width: "100%", height: "100%", fill: "#ffffff" }))
     ground.setAttribute(name, value);
   svg.prepend(ground);
-  const heading = svg.ownerDocument.createElementNS("http://www.w3.org/2000/svg", "title");
-  heading.textContent = title;
-  svg.prepend(heading);
+  for (const [name, content] of [
+    ["desc", description],
+    ["title", title],
+  ] as const) {
+    if (content === "") continue;
+    const element = svg.ownerDocument.createElementNS("http://www.w3.org/2000/svg", name);
+    element.textContent = content;
+    svg.prepend(element);
+  }
   // A hundredth of a pixel is finer than any screen or printer, and keeps files small and differences readable.
   const rounded = svg.outerHTML.replace(/-?\d+\.\d{3,}/g, (digits) => String(Number(Number(digits).toFixed(2))));
   return `${rounded.replaceAll("><", ">\n<")}\n`;
 }
+
+/** Colours of a page in place of a chart's own: each as a CSS variable that falls back on what the file has. */
+const pageColors: Readonly<Record<string, string>> = {
+  "#ffffff": "--chart-ground",
+  [ink.text]: "--chart-text",
+  [ink.quiet]: "--chart-quiet",
+  [ink.grid]: "--chart-grid",
+  [ink.rule]: "--chart-rule",
+  ...Object.fromEntries(looks.map(({ color }, i) => [color, `--chart-look-${i + 1}`])),
+};
+
+/** A chart for a page that sets its own colours, such as those of a dark one, in variables named as in `pageColors`. */
+export const themed = (svg: string): string =>
+  svg.replace(/(fill|stroke)="(#[0-9a-f]{6})"/g, (whole, attribute: string, color: string) =>
+    pageColors[color] === undefined ? whole : `${attribute}="var(${pageColors[color]}, ${color})"`,
+  );

@@ -77,6 +77,8 @@ const charts = {
   roc: () => rocChart(models, { title: "Malignant masses: 240 images, 120 patients" }),
   metrics: () => intervalChart(metricRows(models), { title: "With and without privacy: 240 images, 120 patients" }),
   groups: () => intervalChart(groupMetricRows(models, "auroc"), { title: "AUROC by group", axis: "AUROC" }),
+  "groups-narrow": () =>
+    intervalChart(groupMetricRows(models, "auroc"), { title: "AUROC by group", axis: "AUROC", width: 350 }),
 };
 
 describe.each(Object.entries(charts))("%s chart", (name, draw) => {
@@ -129,14 +131,14 @@ describe("labels of any length", () => {
 
   it("intervalChart_neverOverlaps", () => {
     fc.assert(
-      fc.property(names, names, (labels, each) => {
+      fc.property(names, names, fc.constantFrom(680, 350), (labels, each, width) => {
         const rows = labels.flatMap((label, i) =>
           each.map((model): IntervalRow => {
             const estimate = i === 1 ? { value: null, low: null, high: null } : { value: 0.7, low: 0.6, high: 0.8 };
             return { label, detail: label, model, ...estimate, reason: "only negatives", reference: 0.6 };
           }),
         );
-        expectReadable(intervalChart(rows, { title: labels.join(" "), axis: "AUROC" }));
+        expectReadable(intervalChart(rows, { title: labels.join(" "), axis: "AUROC", width }));
       }),
       { numRuns: 30 },
     );

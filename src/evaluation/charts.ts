@@ -133,7 +133,8 @@ export function rocChart(
 
 /**
  * Dots with intervals that compare up to six models on several metrics or groups, with the numbers beside them. A row
- * without a value shows its reason. Returns the text of an SVG file `width` pixels wide, as high as its rows need.
+ * without a value shows its reason. Returns the text of an SVG file `width` pixels wide, as high as its rows need; below
+ * 480 pixels, as on a phone, labels stand above their rows.
  * `domain` of the axis is by default what the rows span, to the next tenth.
  * Throws LG-EVAL-006 for no rows or too many models.
  */
@@ -159,7 +160,8 @@ export function intervalChart(
       ...rows.map(({ detail = "" }) => textWidth(detail, smallFontSize)),
     ),
   );
-  const marginLeft = Math.ceil(labelWidth) + 26;
+  const stacked = width < 480;
+  const marginLeft = stacked ? 16 : Math.ceil(labelWidth) + 26;
   const marginRight = Math.ceil(valueWidth) + 26;
   const inner = width - marginLeft - marginRight;
   const [rowHeight, gap, lineHeight] = [18, 13, 16];
@@ -182,29 +184,28 @@ export function intervalChart(
   const tops = new Map<IntervalRow, number>();
   const blocks = labels.map((label) => {
     const members = rows.filter((row) => row.label === label);
-    const names = wrapText(label, labelWidth + 1, fontSize);
-    const details = wrapText(members.find((row) => row.detail)?.detail ?? "", labelWidth + 1, smallFontSize);
+    const room = stacked ? width - 32 : labelWidth + 1;
+    const names = wrapText(label, room, fontSize);
+    const details = wrapText(members.find((row) => row.detail)?.detail ?? "", room, smallFontSize);
     const lines = [
       ...names.map((content) => ({ content, quiet: false })),
       ...details.filter(Boolean).map((content) => ({ content, quiet: true })),
     ];
-    const height = gap + Math.max(members.length * rowHeight, lines.length * lineHeight);
+    const [rowsHeight, linesHeight] = [members.length * rowHeight, lines.length * lineHeight];
     const from = cursor;
-    const to = down(height);
+    const to = down(gap + (stacked ? rowsHeight + linesHeight : Math.max(rowsHeight, linesHeight)));
     const middle = (from + to) / 2;
-    members.forEach((row, i) => tops.set(row, middle + (i - (members.length - 1) / 2) * rowHeight));
-    return {
-      from,
-      to,
-      members,
-      lines: lines.map((l, i) => ({ ...l, top: middle + (i - (lines.length - 1) / 2) * lineHeight })),
-    };
+    const firstRow = stacked ? from + gap / 2 + linesHeight + rowHeight / 2 : middle - (rowsHeight - rowHeight) / 2;
+    const firstLine = stacked ? from + gap / 2 + lineHeight / 2 : middle - (linesHeight - lineHeight) / 2;
+    members.forEach((row, i) => tops.set(row, firstRow + i * rowHeight));
+    return { from, to, firstRow, members, lines: lines.map((l, i) => ({ ...l, top: firstLine + i * lineHeight })) };
   });
   const bottom = cursor;
   const [least, most] = domain ?? span(rows);
   const shown = rows.filter((row) => row.value !== null);
 
   const left = { textAnchor: "start" as const, frameAnchor: "left" as const };
+  const halo = stacked ? { stroke: "#ffffff", strokeWidth: 4, paintOrder: "stroke" } : {};
   return renderSvg(title || "Intervals", {
     width,
     height: bottom + (axis === "" ? 30 : 50),
@@ -222,13 +223,15 @@ export function intervalChart(
         ...{ ticks: inner / 60, color: ink.text, fontSize: smallFontSize, tickSize: 4 },
         ...{ label: axis === "" ? null : axis, labelAnchor: "center", labelArrow: "none", labelOffset: 40 },
       }),
-      ruleX([least], { stroke: ink.rule }),
+      ...(stacked ? [] : [ruleX([least], { stroke: ink.rule })]),
       link(blocks.slice(1), {
         ...{ x1: least, x2: most, y1: "from", y2: "from", stroke: ink.grid },
       }),
       link(
-        blocks.flatMap(({ members, from, to }) =>
-          [...new Set(members.map((row) => row.reference))].flatMap((x) => (x === undefined ? [] : [{ x, from, to }])),
+        blocks.flatMap(({ members, from, firstRow, to }) =>
+          [...new Set(members.map((row) => row.reference))].flatMap((x) =>
+            x === undefined ? [] : [{ x, from: stacked ? firstRow - rowHeight / 2 - 4 : from, to }],
+          ),
         ),
         {
           ...{ x1: "x", x2: "x", y1: ({ from }: { from: number }) => from + 4, y2: ({ to }: { to: number }) => to - 4 },
@@ -246,11 +249,11 @@ export function intervalChart(
       }),
       text(
         blocks.flatMap(({ lines }) => lines.filter(({ quiet }) => !quiet)),
-        { ...left, text: "content", y: "top", dx: 16 - marginLeft, fontSize, fill: ink.text },
+        { ...left, text: "content", y: "top", dx: 16 - marginLeft, fontSize, fill: ink.text, ...halo },
       ),
       text(
         blocks.flatMap(({ lines }) => lines.filter(({ quiet }) => quiet)),
-        { ...left, text: "content", y: "top", dx: 16 - marginLeft, fontSize: smallFontSize, fill: ink.quiet },
+        { ...left, text: "content", y: "top", dx: 16 - marginLeft, fontSize: smallFontSize, fill: ink.quiet, ...halo },
       ),
       text(rows, {
         ...{ text: (_, i: number) => values[i]!, y: (row: IntervalRow) => tops.get(row)! },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { reliability } from "./calibration.ts";
-import { precisionRecallChart, reliabilityChart, trendChart } from "./curve-charts.ts";
+import { historyChart, precisionRecallChart, reliabilityChart, trendChart } from "./curve-charts.ts";
 
 const point = (at: string, value: number | null) => ({
   at,
@@ -41,4 +41,14 @@ it("reliabilityChart_drawsFilledBinsOnly", () => {
     reliabilityChart([{ model: "m", reliability: reliability(scores, labels) }]).match(/<path|<circle|<line/g)!.length;
   // Another filled bin is a bar and a dot more.
   expect(drawn([0.05, 0.55, 0.95], [0, 1, 1]) - drawn([0.05, 0.06, 0.95], [0, 0, 1])).toBe(2);
+});
+
+it("historyChart_saysWhereLinesEnd_andRefusesLinesOfOnePoint", () => {
+  const points = [4, 2, 1].map((value, at) => ({ at, value }));
+  const svg = historyChart([{ name: "loss", points }], { x: "step", y: "loss" });
+  expect(svg).toContain("<desc>loss ends at 1.00.</desc>");
+  expect(svg).not.toContain("NaN");
+  expect(() => historyChart([{ name: "loss", points: points.slice(1, 2) }], { x: "step", y: "loss" })).toThrow(
+    expect.objectContaining({ code: "LG-EVAL-006" }),
+  );
 });

@@ -168,6 +168,63 @@ export function trendChart(
   });
 }
 
+/** A line whose places are numbers, as the loss of a training over its steps. */
+export interface HistoryLine {
+  readonly name: string;
+  readonly points: readonly { readonly at: number; readonly value: number }[];
+}
+
+/**
+ * Lines over numbers, for example loss over steps. Values that are not finite break their line. Returns the text of an SVG
+ * file. Throws LG-EVAL-006 as {@link trendChart}, and where no line has two points.
+ */
+export function historyChart(
+  lines: readonly HistoryLine[],
+  options: {
+    readonly title?: string;
+    readonly note?: string;
+    readonly x: string;
+    readonly y: string;
+    readonly width?: number;
+  },
+): string {
+  const { title = "", note = "", x, y, width = 400 } = options;
+  const look = lookByName(lines.map(({ name }) => name));
+  const points = lines.flatMap(({ points }) => points.filter(({ value }) => Number.isFinite(value)));
+  if (look.size < lines.length || points.length < 2)
+    throw new LeadglassError("LG-EVAL-006", "lines: two of the same name, or none with two points");
+  const top = heading(
+    lines.map(({ name }) => ({ name })),
+    look,
+    { title, note, width },
+  );
+  const axis = { ticks: 5, color: ink.text, labelAnchor: "center", labelArrow: "none", tickSize: 4 } as const;
+  const last = (line: HistoryLine) => line.points.at(-1);
+  return renderSvg(
+    title || y,
+    {
+      ...{ width, height: top.height + 190 + margin.bottom, marginTop: top.height },
+      ...{ marginLeft: margin.left, marginRight: margin.right, marginBottom: margin.bottom },
+      style: { fontSize: `${fontSize}px` },
+      x: { domain: [Math.min(...points.map(({ at }) => at)), Math.max(...points.map(({ at }) => at))] },
+      y: { domain: [Math.min(...points.map(({ value }) => value)), Math.max(...points.map(({ value }) => value))] },
+      marks: [
+        gridY({ ticks: 5, stroke: ink.grid, strokeOpacity: 1 }),
+        frame({ stroke: ink.rule }),
+        axisX({ ...axis, label: x, labelOffset: 44, fontSize: smallFontSize }),
+        axisY({ ...axis, label: y, labelOffset: 52, fontSize: smallFontSize }),
+        ...lines.map(({ name, points }) => line(points, { x: "at", y: "value", ...stroke(look.get(name)!) })),
+        ...top.marks,
+      ],
+    },
+    lines
+      .flatMap((line) =>
+        last(line) === undefined ? [] : [`${line.name} ends at ${last(line)!.value.toPrecision(3)}.`],
+      )
+      .join(" "),
+  );
+}
+
 /** Axes from 0 to 1 both ways with a key above. */
 function unitSquare(
   keys: readonly Key[],
