@@ -45,7 +45,7 @@ export interface TradeOffOptions {
   readonly width?: number;
 }
 
-const margin = { left: 54, right: 16, bottom: 62 };
+const margin = { left: 54, right: 16, bottom: 54 };
 const plotHeight = 250;
 const rowHeight = 18;
 /** Share of the width that the band of arms without a number takes at least and at most, and pixels for each of them. */
@@ -248,8 +248,9 @@ function scaleOf(
 /** From the tenth below all to the tenth above, with the reference inside. */
 function rangeOf(intervals: readonly Interval[], reference: number | undefined): [number, number] {
   const all = [...intervals.flatMap(({ value, low, high }) => [value, low, high]), reference ?? null].filter((v) => v !== null); // prettier-ignore
-  const [low, high] = [Math.floor(10 * Math.min(...all) - 0.01), Math.ceil(10 * Math.max(...all) - 1e-9)];
-  return [low / 10, Math.max(high, low + 1) / 10];
+  const [low, high] = [Math.floor(10 * Math.min(...all) - 0.01), Math.ceil(10 * Math.max(...all) + 0.01)];
+  // Nothing lies on the frame, but for an AUROC of 1.
+  return [low / 10, Math.min(10, Math.max(high, low + 1)) / 10];
 }
 
 const tenths = (least: number, most: number): number[] => {

@@ -1,0 +1,102 @@
+/** A study's folder as one page that opens anywhere, and as JSON. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { writeAtomically } from "../../training/checkpoint.ts";
+import type { HistoryLine } from "../../evaluation/curve-charts.ts";
+import { studyPage, type ShownPicture, type StudyPictures } from "./study-page.ts";
+import type { Picture, ResultRow, StudyRecord } from "./study-types.ts";
+import { summarise, type StudySummary } from "./summary.ts";
+
+export const reportFiles = { page: "report.html", json: "report.json" } as const;
+
+export interface StudyReport {
+  /** Paths. */
+  readonly report: string;
+  readonly json: string;
+  /** Of the page. */
+  readonly bytes: number;
+  readonly answer: StudySummary["answer"];
+  /** Pictures that are named in the study and not shown, with why. */
+  readonly leftOut: readonly { readonly path: string; readonly reason: string }[];
+}
+
+/** Pictures beyond this many bytes together are named, not shown: the page is to be mailed and opened on a phone. */
+const mostPictureBytes = 2_800_000;
+/** Wider pictures are made smaller. */
+const widestPicture = 960;
+
+/** A picture as a data URL of few bytes. */
+async function shrunk(bytes: Uint8Array): Promise<{ url: string; width: number; bytes: number }> {
+  const small = sharp(bytes).resize({ width: widestPicture, withoutEnlargement: true });
+  const { width } = await small.clone().toBuffer({ resolveWithObject: true }).then(({ info }) => info); // prettier-ignore
+  const forms = await Promise.all([
+    small.clone().png({ compressionLevel: 9 }).toBuffer().then((data) => ({ type: "image/png", data })), // prettier-ignore
+    small.clone().flatten({ background: "#ffffff" }).jpeg({ quality: 82 }).toBuffer().then((data) => ({ type: "image/jpeg", data })), // prettier-ignore
+  ]);
+  const { type, data } = forms.sort((a, b) => a.data.length - b.data.length)[0]!;
+  return { url: `data:${type};base64,${data.toString("base64")}`, width, bytes: data.length };
+}
+
+/** Every picture that a record names, as far as they fit; what is left out comes with why. */
+async function picturesOf(folder: string, { arms, attacks }: StudyRecord) {
+  const asked: Picture[] = [...attacks, ...arms].flatMap(({ pictures }) => pictures);
+  const pictures = new Map<string, ShownPicture>();
+  const leftOut: { path: string; reason: string }[] = [];
+  let bytes = 0;
+  for (const picture of asked) {
+    if (pictures.has(picture.path)) continue;
+    const refuse = (reason: string): void => {
+      leftOut.push({ path: picture.path, reason });
+      pictures.set(picture.path, { ...picture, url: null, width: 0 });
+    };
+    const file = await readFile(join(folder, picture.path)).catch(() => null);
+    if (file === null) {
+      refuse("the file is gone");
+      continue;
+    }
+    const small = await shrunk(file).catch(() => null);
+    if (small === null) refuse("the file is no picture that can be read");
+    else if (bytes + small.bytes > mostPictureBytes) refuse("the page would become too large");
+    else {
+      bytes += small.bytes;
+      pictures.set(picture.path, { ...picture, url: small.url, width: small.width });
+    }
+  }
+  return { pictures, leftOut };
+}
+
+/** Draws everything; the drawing library takes a second to load. */
+async function draw(folder: string, record: StudyRecord, summary: StudySummary) {
+  const { drawGroups, drawHistory, drawTradeOffs, drawUtility } = await import("./study-charts.ts");
+  const { pictures, leftOut } = await picturesOf(folder, record);
+  const each = <T>(of: (target: string) => T): Record<string, T> =>
+    Object.fromEntries(record.targets.map((target) => [target, of(target)]));
+  const drawn: StudyPictures = {
+    tradeOffs: each((target) => drawTradeOffs(summary, target)),
+    utility: drawUtility(summary, record.targets),
+    groups: each((target) => drawGroups(summary, target)),
+    histories: [],
+    pictures,
+  };
+  void drawHistory;
+  return { drawn, leftOut };
+}
+
+/**
+ * Writes `report.html`, one file that loads nothing from anywhere, and `report.json`, the same for machines, into a
+ * study's folder. Throws LG-STUDY-... for a folder that holds no study.
+ */
+export async function writeReport(
+  folder: string,
+  read: (folder: string) => Promise<{ record: StudyRecord; rows: readonly ResultRow[] }>,
+): Promise<StudyReport> {
+  const { record, rows } = await read(folder);
+  const summary = summarise(record, rows);
+  const { drawn, leftOut } = await draw(folder, record, summary);
+  const text = studyPage(record, rows, summary, drawn);
+  const [report, json] = [join(folder, reportFiles.page), join(folder, reportFiles.json)];
+  await writeAtomically(report, text);
+  await writeAtomically(json, `${JSON.stringify({ ...record, summary, leftOut }, null, 2)}\n`);
+  return { report, json, bytes: Buffer.byteLength(text), answer: summary.answer, leftOut };
+}
