@@ -1,7 +1,7 @@
 /** The page of a study: the question, the answer, and everything that stands behind it. */
 import { html, htmlTable, page, raw, type Html } from "./page.ts";
 import { cell, type Drawing } from "./study-charts.ts";
-import type { ArmRecord, Decision, Picture, ResultRow, StudyRecord } from "./study-types.ts";
+import type { ArmRecord, Decision, Picture, ResultRow, StudyRecord } from "../results/index.ts";
 import {
   epsilonText,
   intervalOf,

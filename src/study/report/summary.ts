@@ -1,5 +1,5 @@
 /** From the results table of a study to what its report says: arms beside one another, averaged over seeds, in plain words. */
-import type { ArmKind, ArmRecord, AttackRecord, ResultRow, StudyRecord } from "./study-types.ts";
+import type { ArmKind, ArmRecord, AttackRecord, ResultRow, StudyRecord } from "../results/index.ts";
 
 /** A value with its interval; null where it is not defined. */
 export interface Interval {

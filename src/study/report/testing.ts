@@ -1,5 +1,5 @@
 /** A study that never was, with everything in it that a report must show as what it is. */
-import type { ArmRecord, ResultRow, StudyRecord } from "./study-types.ts";
+import type { ArmRecord, ResultRow, StudyRecord } from "../results/index.ts";
 
 const arm = (name: string, kind: ArmRecord["kind"], more: Partial<ArmRecord> = {}): ArmRecord => ({
   name,

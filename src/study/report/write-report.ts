@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { writeAtomically } from "../../training/checkpoint.ts";
 import type { HistoryLine } from "../../evaluation/curve-charts.ts";
 import { studyPage, type ShownPicture, type StudyPictures } from "./study-page.ts";
-import type { Picture, ResultRow, StudyRecord } from "./study-types.ts";
+import type { Picture, ResultRow, StudyRecord } from "../results/index.ts";
 import { summarise, type StudySummary } from "./summary.ts";
 
 export const reportFiles = { page: "report.html", json: "report.json" } as const;
