@@ -8,6 +8,7 @@ import { auditMembershipCommand } from "./commands/audit-membership.ts";
 import { cohortCheck } from "./commands/cohort-check.ts";
 import { cohortMake } from "./commands/cohort-make.ts";
 import { demo } from "./commands/demo.ts";
+import { report } from "./commands/report.ts";
 import { evaluate } from "./commands/evaluate.ts";
 import { exportCommand } from "./commands/export.ts";
 import { ledger } from "./commands/ledger.ts";
@@ -48,6 +49,27 @@ describe("help says what a command does, its options, and an example", () => {
       Examples:
         leadglass demo
         leadglass demo --out /tmp/demo --json
+      "
+    `);
+  });
+
+  it("report", async () => {
+    expect(await helpOf(report)).toMatchInlineSnapshot(`
+      "Draws a study's folder as one page: the question and the answer in plain words, utility against
+      privacy, fairness, attacks, every access to the patients, limits, and how to do it again. The page
+      loads nothing from anywhere; the same stands in report.json for machines.
+
+      Usage: leadglass report DIR [options]
+
+      Options:
+        --json  print one JSON document and nothing else on standard output
+        --help  print this help
+
+      The page holds figures and pictures without noise: it stays with the data's owner.
+
+      Examples:
+        leadglass report compared
+        leadglass report compared --json
       "
     `);
   });

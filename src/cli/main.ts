@@ -41,6 +41,10 @@ const leadglass = group({
       about: "several trainings of one cohort from one file, compared",
       load: () => import("./commands/study.ts").then((m) => m.study),
     },
+    report: {
+      about: "a study as one page, with its answer in plain words",
+      load: () => import("./commands/report.ts").then((m) => m.report),
+    },
     accountant: {
       about: "what private training costs, and the noise it needs",
       load: () => import("./commands/accountant.ts").then((m) => m.accountant),

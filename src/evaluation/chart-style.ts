@@ -97,9 +97,12 @@ export function renderSvg(title: string, options: PlotOptions, description = "")
   svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   svg.setAttribute("font-family", "Helvetica, Arial, 'Liberation Sans', sans-serif");
   svg.setAttribute("role", "img");
-  // What lies inside an image is not read; names of marks there are against the rules of ARIA.
-  for (const mark of svg.querySelectorAll("[aria-label], [aria-description]"))
-    for (const name of ["aria-label", "aria-description"]) mark.removeAttribute(name);
+  // What lies inside an image is not read, and ARIA forbids names there: they are kept for programs.
+  for (const mark of svg.querySelectorAll("[aria-label]")) {
+    mark.setAttribute("data-mark", mark.getAttribute("aria-label")!);
+    mark.removeAttribute("aria-label");
+  }
+  for (const mark of svg.querySelectorAll("[aria-description]")) mark.removeAttribute("aria-description");
   const ground = svg.ownerDocument.createElementNS("http://www.w3.org/2000/svg", "rect");
   for (const [name, value] of Object.entries({ width: "100%", height: "100%", fill: "#ffffff" }))
     ground.setAttribute(name, value);

@@ -184,7 +184,7 @@ describe("what a chart says", () => {
 
   it("modelsWithinAChart_differInColourAndInDashOrSymbol", () => {
     const six = Array.from({ length: 6 }, (_, k) => ({ ...models[0]!, model: `${k}` }));
-    const curves = [...parse(rocChart(six)).querySelectorAll("[aria-label=line]")];
+    const curves = [...parse(rocChart(six)).querySelectorAll("[data-mark=line]")];
     const distinct = (name: string) => new Set(curves.map((curve) => curve.getAttribute(name) ?? "solid")).size;
     expect([curves.length, distinct("stroke"), distinct("stroke-dasharray")]).toEqual([6, 6, 6]);
   });

@@ -104,11 +104,15 @@ export function drawGroups({ arms, groups }: StudySummary, target: string): Draw
   return charts;
 }
 
-/** The course of trainings, up to six in a chart; null where there is too little to draw. */
-export function drawHistory(lines: readonly HistoryLine[], y: string, x: string): Drawing | null {
+/** The course of one arm's trainings, up to six seeds in a chart; null where there is too little to draw. */
+export function drawHistory(
+  lines: readonly HistoryLine[],
+  labels: { readonly title: string; readonly x: string; readonly y: string },
+): Drawing | null {
   const shown = lines.slice(0, mostArms);
   if (!shown.some(({ points }) => points.filter(({ value }) => Number.isFinite(value)).length > 1)) return null;
-  return both((width) => historyChart(shown, { title: y, x, y, width: Math.min(width, 480) }));
+  const chart = themed(historyChart(shown, { ...labels, width: 400 }));
+  return { wide: chart, narrow: chart };
 }
 
 /** The words that stand for a value in a table. */

@@ -173,7 +173,7 @@ function armsSection(record: StudyRecord, summary: StudySummary, pictures: Study
           : html`${kindNames[each.arm.kind]} ${tag(states[each.arm.state], "bad")}`,
         ...record.targets.map((target) =>
           each.arm.state === "done"
-            ? html`${cell(each.auroc[target])}${each.auroc[target]?.value == null || record.shortcuts[target]?.verdict !== "confounded" ? "" : html` ${tag("confounded", "bad")}`}` // prettier-ignore
+            ? html`${cell(each.auroc[target])}${(each.auroc[target]?.value ?? null) === null || record.shortcuts[target]?.verdict !== "confounded" ? "" : html` ${tag("confounded", "bad")}`}` // prettier-ignore
             : "",
         ),
         promise(each.arm),
@@ -290,7 +290,7 @@ const shown: Readonly<Record<AttackSummary["shows"], readonly [string, "good" | 
 
 function pictureOf(picture: Picture, { pictures }: StudyPictures): Html {
   const shown = pictures.get(picture.path);
-  if (shown?.url == null)
+  if (shown === undefined || shown.url === null)
     return html`<p class="quiet">${picture.title}: <code>${picture.path}</code> is not shown here.</p>`;
   return html`<figure>
     <img src="${shown.url}" alt="${picture.title}: ${picture.about}" width="${shown.width}" />

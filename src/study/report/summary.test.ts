@@ -51,8 +51,18 @@ describe("summarise", () => {
   });
 
   it("armsAreCalledLowerOnlyWhereIntervalsDoNotMeet", () => {
-    expect(said("What it costs")).toContain("Clearly lower: C (epsilon 1) 0.65.");
-    expect(said("What it costs")).toMatch(/Not to be told apart .*: B \(epsilon 8\) 0\.83, .* E \(linear\) 0\.69/);
+    expect(said("What it costs")).toContain("malignant, surely lower: C (epsilon 1) 0.65.");
+    expect(said("What it costs")).toMatch(/not to be told apart .*: B \(epsilon 8\) 0\.83, .* E \(linear\) 0\.69/);
+  });
+
+  it("pairedDifferences_decideWhereThereAre", () => {
+    const cost = { than: "plain", target: "malignant", group: null, verdict: "" };
+    const difference = { value: -0.021, low: -0.034, high: -0.004 };
+    const costs = [1, 2].map((seed) => ({ ...cost, arm: "epsilon 8", seed, difference }));
+    const { parts } = summarise({ ...record, costs }, rows).answer;
+    expect(parts.find(({ title }) => title === "What it costs")!.sentences[1]).toBe(
+      "malignant, surely lower: B (epsilon 8) by −0.02 [−0.03, 0.00] and C (epsilon 1) 0.65.",
+    );
   });
 
   it("whatMustNotBeOverlooked_isSaid", () => {

@@ -1,5 +1,5 @@
 /** From the results table of a study to what its report says: arms beside one another, averaged over seeds, in plain words. */
-import type { ArmKind, ArmRecord, AttackRecord, ResultRow, StudyRecord } from "../results/index.ts";
+import { meanOverSeeds, type ArmKind, type ArmRecord, type AttackRecord, type ResultRow, type StudyRecord } from "../results/index.ts"; // prettier-ignore
 
 /** A value with its interval; null where it is not defined. */
 export interface Interval {
@@ -181,7 +181,7 @@ const apart = (a: Interval, b: Interval): "below" | "above" | null =>
 function answerOf(record: StudyRecord, { arms, groups }: Pick<StudySummary, "arms" | "groups">): Answer {
   const parts = [
     { title: "What it gives away", sentences: attackSentences(arms) },
-    { title: "What it costs", sentences: costSentences(record, arms) },
+    { title: "What it costs", sentences: costSentences(record, { arms }) },
     { title: "Whom it serves", sentences: fairnessSentences(record, groups) },
     { title: "Read with care", sentences: caveats(record, arms) },
   ];
@@ -239,28 +239,37 @@ function attackSentences(arms: readonly ArmSummary[]): string[] {
   ];
 }
 
-function costSentences({ targets }: StudyRecord, arms: readonly ArmSummary[]): string[] {
-  return targets.flatMap((target) => {
+/** How an arm's AUROC compares with the one without privacy: by paired differences where there are, or by intervals. */
+function compared({ costs }: StudyRecord, other: ArmSummary, base: ArmSummary, target: string) {
+  const own = other.auroc[target]!;
+  const paired = costs.filter((c) => c.arm === other.arm.name && c.than === base.arm.name && c.target === target && c.group === null); // prettier-ignore
+  const difference = meanOverSeeds(paired.map((cost) => cost.difference));
+  if (difference === null)
+    return { side: apart(own, base.auroc[target]!), text: `${named(other)} ${digits(own.value!)}`, paired: false };
+  const { value, low, high } = difference;
+  const side = low === null || high === null ? null : high < 0 ? "below" : low > 0 ? "above" : null;
+  const bounds = low === null || high === null ? "[no interval]" : `[${signed(low)}, ${signed(high)}]`;
+  return { side, text: `${named(other)} by ${signed(value)} ${bounds}`, paired: true };
+}
+
+const signed = (x: number): string => (x >= 0.005 ? "+" : "") + digits(x);
+
+function costSentences(record: StudyRecord, { arms }: Pick<StudySummary, "arms">): string[] {
+  return record.targets.flatMap((target) => {
     const base = arms.find(({ arm, auroc }) => arm.kind === "open" && auroc[target]);
     if (base === undefined) return [];
     const reference = base.auroc[target]!;
     if (reference.value === null) return [`${target}: there are not enough patients to tell one arm from another.`];
-    const sides = { below: [] as string[], above: [] as string[], unsure: [] as string[] };
-    for (const other of arms) {
-      const own = other.auroc[target];
-      if (other === base || own === undefined || own.value === null) continue;
-      sides[apart(own, reference) ?? "unsure"].push(`${named(other)} ${digits(own.value)}`);
-    }
-    const start = `${target}: ${named(base)} has an AUROC of ${intervalOf(reference)}.`;
+    const all = arms
+      .filter((other) => other !== base && (other.auroc[target]?.value ?? null) !== null)
+      .map((other) => compared(record, other, base, target));
+    const on = (side: "below" | "above" | null): string => listOf(all.filter((c) => c.side === side).map((c) => c.text)); // prettier-ignore
+    const [below, above, unsure] = [on("below"), on("above"), on(null)];
     return [
-      [
-        start,
-        ...(sides.below.length > 0 ? [`Clearly lower: ${listOf(sides.below)}.`] : []),
-        ...(sides.above.length > 0 ? [`Clearly higher: ${listOf(sides.above)}.`] : []),
-        ...(sides.unsure.length > 0
-          ? [`Not to be told apart from it by their intervals on these patients: ${listOf(sides.unsure)}.`]
-          : []),
-      ].join(" "),
+      `${target}: ${named(base)} has an AUROC of ${intervalOf(reference)}.`,
+      ...(below === "" ? [] : [`${target}, surely lower: ${below}.`]),
+      ...(above === "" ? [] : [`${target}, surely higher: ${above}.`]),
+      ...(unsure === "" ? [] : [`${target}, not to be told apart from it on these patients: ${unsure}.`]),
     ];
   });
 }

@@ -95,6 +95,7 @@ export const record: StudyRecord = {
       ...{ success: { value: 0.01, low: 0, high: 0.03 }, chance: 0.01, ...sealed, valid: false },
     },
   ],
+  costs: [],
   shortcuts: {
     malignant: { verdict: "no shortcut found", reasons: ["No circumstance that was tried predicts the target well."] },
     rare: { verdict: "confounded", reasons: ['The column "site" alone predicts the target: AUROC 0.85 [0.80, 0.90].'] },

@@ -4,8 +4,19 @@ import { join } from "node:path";
 import { parseHTML } from "linkedom";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodePng } from "../../imaging/index.ts";
+import { studyFiles, writeRows } from "../results/index.ts";
 import { record, rows } from "./testing.ts";
 import { writeReport, type StudyReport } from "./write-report.ts";
+
+/** The first arm's first training kept its course; the second one's is gone. */
+const withCurves = {
+  ...record,
+  arms: record.arms.map(
+    (arm, i) =>
+    i === 0 ? { ...arm, runs: arm.runs.map((run, k) => ({ ...run, curves: k === 0 ? "runs/curves.json" : "gone" })) } : arm, // prettier-ignore
+  ),
+};
+const writeRecord = (own: typeof record) => writeFile(join(folder, studyFiles.record), JSON.stringify(own));
 
 let folder = "";
 let report: StudyReport;
@@ -29,7 +40,15 @@ beforeAll(async () => {
     encodePng({ width: side, height: side, channels: 1, bitDepth: 8, data: noise(side) });
   await writeFile(join(folder, "pictures/matching.png"), await picture(1400));
   await writeFile(join(folder, "pictures/encoded.png"), await picture(200));
-  report = await writeReport(folder, () => Promise.resolve({ record, rows }));
+  await mkdir(join(folder, "runs"));
+  const points = Array.from({ length: 40 }, (_, i) => [i, 1 / (1 + i)]);
+  await writeFile(
+    join(folder, "runs/curves.json"),
+    JSON.stringify({ over: "step", lines: [{ name: "loss", points }] }),
+  );
+  await writeRows(join(folder, studyFiles.results), rows);
+  await writeRecord(withCurves);
+  report = await writeReport(folder);
   document = parseHTML(await readFile(report.report, "utf8")).document as unknown as Document;
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -84,12 +103,24 @@ describe("writeReport", () => {
     expect(document.querySelector("#attacks img")!.getAttribute("width")).toBe("960");
   });
 
+  it("theCourseOfATraining_isDrawnWhereItWasKept", () => {
+    expect(textOf("training")).toContain("A plain: loss");
+    expect(document.querySelectorAll("#training svg")).toHaveLength(1);
+  });
+
+  it("aFolderWithoutAStudy_isRefusedWithItsPlace", async () => {
+    await expect(writeReport(join(folder, "nothing"))).rejects.toThrow(
+      expect.objectContaining({ code: "LG-STUDY-001", message: expect.stringContaining("study.json") as string }),
+    );
+  });
+
   it("picturesBeyondTheLimit_areLeftOut_andThePageStaysSmall", async () => {
     const many = Array.from({ length: 9 }, (_, i) => ({ path: `pictures/${i}.png`, title: `${i}`, about: "noise" }));
     for (const { path } of many)
       await writeFile(join(folder, path), await readFile(join(folder, "pictures/matching.png")));
     const arms = record.arms.map((arm) => (arm.name === "pool" ? { ...arm, pictures: many } : arm));
-    const large = await writeReport(folder, () => Promise.resolve({ record: { ...record, arms }, rows }));
+    await writeRecord({ ...record, arms });
+    const large = await writeReport(folder);
     expect(large.bytes).toBeLessThan(5 * 2 ** 20);
     expect(large.leftOut.at(-1)!.reason).toBe("the page would become too large");
   });

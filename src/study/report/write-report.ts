@@ -2,13 +2,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
+import { LeadglassError } from "../../errors.ts";
 import { writeAtomically } from "../../training/checkpoint.ts";
-import type { HistoryLine } from "../../evaluation/curve-charts.ts";
 import { studyPage, type ShownPicture, type StudyPictures } from "./study-page.ts";
-import type { Picture, ResultRow, StudyRecord } from "../results/index.ts";
+import { readRows, studyFiles, type Picture, type ResultRow, type StudyRecord } from "../results/index.ts";
+import { coursesOf } from "./courses.ts";
 import { summarise, type StudySummary } from "./summary.ts";
 
-export const reportFiles = { page: "report.html", json: "report.json" } as const;
+const jsonFile = "report.json";
 
 export interface StudyReport {
   /** Paths. */
@@ -72,30 +73,48 @@ async function draw(folder: string, record: StudyRecord, summary: StudySummary) 
   const { pictures, leftOut } = await picturesOf(folder, record);
   const each = <T>(of: (target: string) => T): Record<string, T> =>
     Object.fromEntries(record.targets.map((target) => [target, of(target)]));
+  const histories = [];
+  for (const { mark, arm } of summary.arms)
+    for (const { what, over, lines } of await coursesOf(folder, arm)) {
+      const title = `${mark} ${arm.name}: ${what}`;
+      const drawing = drawHistory(lines, { title, y: what, x: over });
+      if (drawing !== null) histories.push({ title, drawing });
+    }
   const drawn: StudyPictures = {
     tradeOffs: each((target) => drawTradeOffs(summary, target)),
     utility: drawUtility(summary, record.targets),
     groups: each((target) => drawGroups(summary, target)),
-    histories: [],
+    histories,
     pictures,
   };
-  void drawHistory;
   return { drawn, leftOut };
+}
+
+/** A study from its folder. Throws LG-STUDY-001 where there is none. */
+async function readStudy(folder: string): Promise<{ record: StudyRecord; rows: ResultRow[] }> {
+  const path = join(folder, studyFiles.record);
+  let record: StudyRecord;
+  try {
+    record = JSON.parse(await readFile(path, "utf8")) as StudyRecord;
+  } catch (cause) {
+    throw new LeadglassError("LG-STUDY-001", `${path}: what a study says of itself cannot be read`, {
+      hint: "Give the folder that study run wrote, or run the study to its end first.",
+      cause,
+    });
+  }
+  return { record, rows: await readRows(join(folder, studyFiles.results)) };
 }
 
 /**
  * Writes `report.html`, one file that loads nothing from anywhere, and `report.json`, the same for machines, into a
- * study's folder. Throws LG-STUDY-... for a folder that holds no study.
+ * study's folder. Throws LG-STUDY-001 for a folder that holds no study.
  */
-export async function writeReport(
-  folder: string,
-  read: (folder: string) => Promise<{ record: StudyRecord; rows: readonly ResultRow[] }>,
-): Promise<StudyReport> {
-  const { record, rows } = await read(folder);
+export async function writeReport(folder: string): Promise<StudyReport> {
+  const { record, rows } = await readStudy(folder);
   const summary = summarise(record, rows);
   const { drawn, leftOut } = await draw(folder, record, summary);
   const text = studyPage(record, rows, summary, drawn);
-  const [report, json] = [join(folder, reportFiles.page), join(folder, reportFiles.json)];
+  const [report, json] = [join(folder, studyFiles.report), join(folder, jsonFile)];
   await writeAtomically(report, text);
   await writeAtomically(json, `${JSON.stringify({ ...record, summary, leftOut }, null, 2)}\n`);
   return { report, json, bytes: Buffer.byteLength(text), answer: summary.answer, leftOut };
