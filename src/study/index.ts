@@ -20,6 +20,7 @@ export {
   type MembershipReport,
   type MembershipRequest,
 } from "./membership.ts";
+export { writeReport, type StudyReport } from "./report/write-report.ts";
 export {
   readFinishedRun,
   readLedger,

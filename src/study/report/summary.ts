@@ -73,25 +73,16 @@ export const kindNames: Readonly<Record<ArmKind, string>> = {
 /** A, B, ..., Z, AA, AB, ... */
 const markOf = (i: number): string => (i < 26 ? "" : markOf(Math.floor(i / 26) - 1)) + String.fromCharCode(65 + (i % 26)); // prettier-ignore
 
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 const known = <T>(values: readonly (T | null)[]): T[] => values.filter((value) => value !== null);
 
-function averaged(rows: readonly ResultRow[]): Averaged {
-  const single = known(rows.map(({ value }) => value));
-  const [lows, highs] = [known(rows.map(({ low }) => low)), known(rows.map(({ high }) => high))];
-  // An interval of some seeds only would look narrower than what is known.
-  const bounded = single.length > 0 && lows.length === single.length && highs.length === single.length;
-  return {
-    value: single.length > 0 ? mean(single) : null,
-    low: bounded ? Math.min(...lows) : null,
-    high: bounded ? Math.max(...highs) : null,
-    single,
-    images: rows[0]?.images ?? null,
-    patients: rows[0]?.patients ?? null,
-    files: [...new Set(rows.map(({ file }) => file))],
-    ledgerEntries: [...new Set(known(rows.map(({ ledgerEntry }) => ledgerEntry)))],
-  };
-}
+const averaged = (rows: readonly ResultRow[]): Averaged => ({
+  ...(meanOverSeeds(rows) ?? { value: null, low: null, high: null }),
+  single: known(rows.map(({ value }) => value)),
+  images: rows[0]?.images ?? null,
+  patients: rows[0]?.patients ?? null,
+  files: [...new Set(rows.map(({ file }) => file))],
+  ledgerEntries: [...new Set(known(rows.map(({ ledgerEntry }) => ledgerEntry)))],
+});
 
 /** An attack's place between guessing and everything, and what it shows. */
 export function attackSummary(attack: AttackRecord): AttackSummary {
