@@ -10,8 +10,8 @@ import { openCohort, openImages } from "../src/cohort/index.ts";
 import { pick, pixelsOfPatches } from "../src/encoding/attacks/arrays.ts";
 import { psnr, ssim } from "../src/encoding/attacks/fidelity.ts";
 import { pictureSheet } from "../src/encoding/attacks/sheet.ts";
-import { attackNames, reconstruct, runAttack } from "../src/encoding/attacks/table.ts";
-import type { Unshuffled } from "../src/encoding/attacks/unshuffle.ts";
+import { nothingShared, reconstruct, runAttack } from "../src/encoding/attacks/run.ts";
+import { attackNames } from "../src/encoding/attacks/table.ts";
 import { stageRelease } from "../src/encoding/attacks/view.ts";
 import { schemes, type Scheme } from "../src/encoding/schemes/index.ts";
 import { seededRandom, shuffle } from "../src/math/random.ts";
@@ -26,6 +26,7 @@ const { values, positionals } = parseArgs({
     images: { type: "string", default: "128" },
     known: { type: "string", default: "32" },
     pictures: { type: "boolean", default: false },
+    attacks: { type: "string" },
     data: { type: "string", default: "../shared/data/nih-cxr-256" },
   },
 });
@@ -88,9 +89,9 @@ for (const name of values.case.split(",")) {
     seed,
     random: seededRandom(seed, "nonces"),
   });
-  const shared = new Map<string, Unshuffled>();
+  const shared = nothingShared();
   const row: Row = { name: key };
-  for (const attack of attackNames) {
+  for (const attack of values.attacks?.split(",") ?? attackNames) {
     const {
       candidates: _,
       knowledge: __,

@@ -1,9 +1,12 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { attackNames, attacks, reconstruct, runAttack, type AttackReport } from "../../encoding/attacks/table.ts";
-import { pixelsOfPatches } from "../../encoding/attacks/arrays.ts";
+import { nothingShared, reconstruct, runAttack, type AttackReport } from "../../encoding/attacks/run.ts";
+import { attackNames, attacks } from "../../encoding/attacks/table.ts";
+import { pick, pixelsOfPatches } from "../../encoding/attacks/arrays.ts";
+import { fidelity, type Fidelity } from "../../encoding/attacks/fidelity.ts";
+import type { AttackView } from "../../encoding/attacks/view.ts";
+import { isLeadglassError, LeadglassError } from "../../errors.ts";
 import { pictureSheet } from "../../encoding/attacks/sheet.ts";
-import type { Unshuffled } from "../../encoding/attacks/unshuffle.ts";
 import { viewOfChallenge } from "../../encoding/challenge/make.ts";
 import { openCohort } from "../../cohort/index.ts";
 import { command } from "../command.ts";
@@ -40,20 +43,26 @@ export const attackRun = (name: string) =>
       release: { kind: "text", value: "RELEASE", about: "DIR/public/release of a challenge", required: true },
       public: { kind: "text", value: "COHORT", about: "the images that the attacker holds", required: true },
       answers: { kind: "text", value: "FILE", about: "the owner's sealed answers, to score with" },
+      attribute: { kind: "text", value: "COLUMN[=VALUE]", about: "what attribute inference is to find out" },
       seed: { kind: "whole", value: "N", about: "of whatever is drawn", initial: 0, atLeast: 0 },
       budget: {
         kind: "number",
         value: "SECONDS",
-        about: "no further attack is begun after this long",
+        about: "no attack is begun, and no training goes on, after this long",
         initial: 3600,
         above: 0,
       },
-      out: { kind: "text", value: "DIR", about: "write findings, the table and a picture of reconstructions there" },
+      out: {
+        kind: "text",
+        value: "DIR",
+        about: "write findings, the table and pictures of reconstructions there; an interrupted run goes on from it",
+      },
       ...(name === "all" ? {} : { "no-control": { kind: "flag", about: "leave the positive control out" } }),
     } as {
       release: { kind: "text"; value: string; about: string; required: true };
       public: { kind: "text"; value: string; about: string; required: true };
       answers: { kind: "text"; value: string; about: string };
+      attribute: { kind: "text"; value: string; about: string };
       seed: { kind: "whole"; value: string; about: string; initial: number; atLeast: number };
       budget: { kind: "number"; value: string; about: string; initial: number; above: number };
       out: { kind: "text"; value: string; about: string };
@@ -69,85 +78,173 @@ export const attackRun = (name: string) =>
       const { view, truth, challenge } = await viewOfChallenge(dir, cohort, {
         seed: options.seed,
         ...(options.answers === undefined ? {} : { answers: options.answers }),
+        ...(options.attribute === undefined ? {} : { attribute: options.attribute }),
       });
       const control = !("no-control" in options && (options as { "no-control"?: boolean })["no-control"]);
       const asked = name === "all" ? attackNames : [name];
-      const shared = new Map<string, Unshuffled>();
+      const shared = nothingShared();
       const started = performance.now();
-      const reports: AttackReport[] = [];
+      const left = (): number => options.budget - (performance.now() - started) / 1000;
+      const { out } = options;
+      if (out !== undefined) await mkdir(out, { recursive: true });
+      // What decides the findings: an interrupted run goes on only where all of it is the same.
+      const identity = JSON.stringify([
+        challenge.commitment,
+        options.seed,
+        options.attribute,
+        control,
+        truth !== undefined,
+      ]);
+      const before = name === "all" && out !== undefined ? await finished(join(out, "attacks.json"), identity) : [];
+      const reports: AttackReport[] = [...before];
       const skipped: { attack: string; reason: string }[] = [];
-      using progress = terminal.progress("attacking", "attacks");
+      const save = async (): Promise<void> => {
+        if (out !== undefined)
+          await writeFile(
+            join(out, "attacks.json"),
+            `${JSON.stringify({ identity, attacks: reports, skipped }, null, 2)}\n`,
+          );
+      };
+      using progress = terminal.progress("attacking", "attacks", { leave: true });
       for (const [at, each] of asked.entries()) {
         progress.update(at, asked.length, each);
-        if (at > 0 && (performance.now() - started) / 1000 > options.budget) {
+        if (reports.some(({ attack }) => attack === each)) continue;
+        if (terminal.signal.aborted)
+          throw new LeadglassError("LG-RUNTIME-004", `attack ${name}: cancelled before ${each}`, {
+            hint:
+              out === undefined
+                ? "Run it again with --out to be able to go on."
+                : "Run the same command again to go on.",
+          });
+        if (at > 0 && left() <= 0) {
           skipped.push({ attack: each, reason: "the budget was spent" });
           continue;
         }
-        const attempt = runAttack(each, view, { ...(truth ? { truth } : {}), control, shared });
+        const attempt = runAttack(each, view, {
+          ...(truth ? { truth } : {}),
+          ...{ control, shared },
+          limits: {
+            seconds: Math.max(1, left()),
+            signal: terminal.signal,
+            ...(out === undefined ? {} : { checkpoint: join(out, `${each}.checkpoint`) }),
+          },
+          onProgress: (done, total) => progress.update(at + Math.round((100 * done) / total) / 100, asked.length, each),
+        });
         // In a table of all, what an attack lacks is said in its row.
         const result = await (name === "all"
-          ? attempt.catch((error: Error) => void skipped.push({ attack: each, reason: error.message }))
+          ? attempt.catch((error: unknown) => {
+              if (!isLeadglassError(error) || error.code !== "LG-USAGE-001") throw error;
+              skipped.push({ attack: each, reason: error.message });
+            })
           : attempt);
         if (!result) continue;
-        const { candidates, ...report } = result;
+        const { candidates, imitations, ...report } = result;
         reports.push(report);
-        if (options.out !== undefined && candidates) {
-          await mkdir(options.out, { recursive: true });
+        if (out !== undefined && candidates) {
           const ranks = Array.from(candidates, (c) => [challenge.candidates[c]!]);
-          await writeFile(join(options.out, `${each}.json`), `${JSON.stringify({ ranks })}\n`);
+          await writeFile(join(out, `${each}.json`), `${JSON.stringify({ ranks })}\n`);
         }
+        if (out !== undefined && imitations) {
+          const { width, data } = imitations;
+          const targets = challenge.targets.map((_, t) => [...data.subarray(t * width, (t + 1) * width)]);
+          await writeFile(join(out, `${each}.json`), `${JSON.stringify({ targets })}\n`);
+        }
+        await save();
       }
-      if (options.out !== undefined) {
-        await mkdir(options.out, { recursive: true });
-        await writeFile(
-          join(options.out, "attacks.json"),
-          `${JSON.stringify({ attacks: reports, skipped }, null, 2)}\n`,
-        );
-        for (const each of ["known-pairs", "matching"] as const)
-          if (asked.includes(each)) await drawReconstructions(each, view, truth?.candidateOf, options.out);
-      }
+      await save();
+      const pictures: Record<string, PictureScores> = {};
+      if (out !== undefined)
+        for (const each of ["known-pairs", "matching"] as const) {
+          const drawn = asked.includes(each)
+            ? await drawReconstructions(each, view, truth?.candidateOf, out)
+            : undefined;
+          if (drawn) pictures[each] = drawn;
+        }
       progress.update(asked.length, asked.length);
       return {
-        json: name === "all" ? { attacks: reports, skipped } : reports[0],
-        text: textOf(reports, skipped),
+        json: name === "all" ? { attacks: reports, skipped, pictures } : { ...reports[0], pictures },
+        text: [textOf(reports, skipped), ...Object.entries(pictures).map(([each, p]) => pictureLine(each, p))].join(
+          "\n",
+        ),
       };
     },
   });
 
-/** Original, reconstruction and the mean image, for six encodings that are no known pairs. */
+/** The attacks that a run of the same settings finished before it was interrupted. */
+async function finished(path: string, identity: string): Promise<readonly AttackReport[]> {
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  if (text === undefined) return [];
+  const found = JSON.parse(text) as { identity?: string; attacks: AttackReport[] };
+  return found.identity === identity ? found.attacks : [];
+}
+
+/** How like the originals reconstructions are, beside the mean image, which anybody has who has such images. */
+interface PictureScores {
+  readonly picture: string;
+  readonly images: number;
+  readonly reconstruction: Fidelity;
+  readonly chance: Fidelity;
+}
+
+const pictureLine = (name: string, { picture, images, reconstruction, chance }: PictureScores): string =>
+  `${name}: ${picture} (originals, reconstructions, mean image); SSIM ${reconstruction.ssim.toFixed(3)}, chance ${chance.ssim.toFixed(3)}; PSNR ${reconstruction.psnr.toFixed(1)} dB, chance ${chance.psnr.toFixed(1)} dB, over ${images} images`;
+
+/** Pictures in a sheet; the scores are of more images. */
+const drawnImages = 6;
+const scoredImages = 32;
+
+/**
+ * Original, reconstruction and the mean image, for encodings that are no known pairs. Without pairs the attack is run on the
+ * first half of the encodings and their originals, and what it learned decodes the others, whose originals it never had.
+ */
 async function drawReconstructions(
   name: "known-pairs" | "matching",
-  view: Parameters<typeof reconstruct>[1],
+  view: AttackView,
   candidateOf: Int32Array | undefined,
   out: string,
-): Promise<void> {
-  if (!candidateOf || view.shape.channels !== 1 || (name === "known-pairs" && view.known.length < 4)) return;
+): Promise<PictureScores | undefined> {
+  if (!candidateOf || view.shape.channels !== 1 || (name === "known-pairs" && view.known.length < 4)) return undefined;
   const known = new Set(view.known.map((pair) => pair.encoding));
-  const which = [...candidateOf.keys()].filter((i) => !known.has(i)).slice(0, 6);
-  const found = await reconstruct(name, view, which);
-  if (!found) return;
+  const half = Math.floor(candidateOf.length / 2);
+  const all = [...candidateOf.keys()];
+  const free = name === "matching" ? all.slice(half) : all.filter((i) => !known.has(i));
+  const which = free.slice(0, scoredImages);
+  // What the attacker has originals of: the pairs, or those of the first half in an order that says nothing.
+  const held = name === "matching" ? [...candidateOf.subarray(0, half)].sort((a, b) => a - b) : view.known.map((pair) => pair.candidate); // prettier-ignore
+  const found =
+    name === "matching"
+      ? await reconstruct(
+          name,
+          { ...view, codes: pick(view.codes, all.slice(0, half)), candidates: pick(view.candidates, held), known: [] },
+          [],
+          pick(view.codes, which),
+        )
+      : await reconstruct(name, view, which);
+  if (!found) return undefined;
   const { height, width } = view.shape;
   const size = height * width;
-  const { mean, deviation } = view.scheme.pixels;
+  const { mean: centre, deviation } = view.scheme.pixels;
   const pixels = pixelsOfPatches(view.candidates, { ...view.shape, side: view.scheme.patch }).map(
-    (x) => x * deviation + mean,
+    (x) => x * deviation + centre,
   );
+  const each = (set: Float32Array, i: number): Float32Array => set.slice(i * size, (i + 1) * size);
   const average = new Float32Array(size);
-  pixels.forEach((x, at) => (average[at % size]! += x / view.candidates.images));
-  const row = (set: Float32Array, indices: readonly number[]) =>
-    indices.map((i) => set.slice(i * size, (i + 1) * size));
-  const sheet = await pictureSheet(
-    [
-      row(
-        pixels,
-        which.map((i) => candidateOf[i]!),
-      ),
-      row(found, [...which.keys()]),
-      which.map(() => average),
-    ],
-    { height, width },
-  );
-  await writeFile(join(out, `${name}.png`), sheet);
+  for (const c of held) each(pixels, c).forEach((x, at) => (average[at]! += x / held.length));
+  const truths = which.map((i) => each(pixels, candidateOf[i]!));
+  const guesses = which.map((_, k) => each(found, k));
+  const picture = join(out, `${name}.png`);
+  const rows = [truths, guesses, which.map(() => average)].map((row) => row.slice(0, drawnImages));
+  await writeFile(picture, await pictureSheet(rows, { height, width }));
+  return {
+    picture,
+    images: which.length,
+    reconstruction: fidelity(guesses, truths, { height, width }),
+    chance: fidelity(
+      truths.map(() => average),
+      truths,
+      { height, width },
+    ),
+  };
 }
 
 function textOf(reports: readonly AttackReport[], skipped: readonly { attack: string; reason: string }[]): string {

@@ -1,46 +1,14 @@
 import { expect, it } from "vitest";
 import { seededRandom } from "../../math/random.ts";
-import { schemes, type Scheme } from "../schemes/scheme.ts";
-import { weakKey, keyOf } from "../keys.ts";
+import { schemes } from "../schemes/scheme.ts";
+import { weakKey } from "../keys.ts";
 import { drawWeights } from "../schemes/weights.ts";
 import { agreement, patchesOfPixels, pixelsOfPatches } from "./arrays.ts";
 import { psnr, ssim } from "./fidelity.ts";
 import { searchSeed } from "./seed-search.ts";
-import { runAttack } from "./table.ts";
+import { runAttack } from "./run.ts";
+import { drawnImages, shape, small, staged } from "./stage.fixture.ts";
 import { stageRelease } from "./view.ts";
-
-const shape = { channels: 1, height: 64, width: 64 };
-const small = (scheme: Scheme): Scheme => ({ ...scheme, patch: 8, width: 96, outputs: 96 });
-
-/** Smooth images that share a template, as chest images do: a few random blobs each on a common shade. */
-function drawnImages(count: number, seed: number): Float32Array {
-  const random = seededRandom(seed, "blobs");
-  const out = new Float32Array(count * 64 * 64);
-  for (let i = 0; i < count; i++) {
-    const blobs = Array.from({ length: 10 }, () => ({
-      y: 64 * random.uniform(),
-      x: 64 * random.uniform(),
-      size: 4 + 8 * random.uniform(),
-      height: 0.3 * random.gaussian(),
-    }));
-    for (let y = 0; y < 64; y++)
-      for (let x = 0; x < 64; x++) {
-        let v = 0.5 + 0.25 * Math.sin(y / 11) * Math.cos(x / 9);
-        for (const b of blobs) v += b.height * Math.exp(-((y - b.y) ** 2 + (x - b.x) ** 2) / (2 * b.size ** 2));
-        out[i * 4096 + y * 64 + x] = Math.min(1, Math.max(0, v + 0.01 * random.gaussian()));
-      }
-  }
-  return out;
-}
-
-const staged = (scheme: Scheme, { images = 48, known = 24 } = {}) =>
-  stageRelease({
-    pixels: drawnImages(images, 3),
-    patients: Array.from({ length: images }, (_, i) => i),
-    ...{ scheme: small(scheme), shape, known, seed: 1 },
-    key: keyOf(Uint8Array.from({ length: 32 }, (_, i) => (37 * i + 11) % 256)),
-    random: seededRandom(1, "nonces"),
-  });
 
 // The shuffle and the secret network together hide less than a pair of images in hundred: the published break's finding.
 it("neuracryptPatches_areUnshuffled", async () => {

@@ -1,4 +1,5 @@
 /** How near a reconstruction is to its original: PSNR and SSIM. */
+import { mean } from "../../math/statistics.ts";
 
 /** Peak signal to noise in decibels for images in [0, peak]. */
 export function psnr(a: Float32Array, b: Float32Array, peak = 1): number {
@@ -49,3 +50,20 @@ export function ssim(a: Float32Array, b: Float32Array, height: number, width: nu
   }
   return sum / ma.length;
 }
+
+/** How like their originals some pictures are, on average. */
+export interface Fidelity {
+  readonly ssim: number;
+  /** Decibels. */
+  readonly psnr: number;
+}
+
+/** Mean SSIM and PSNR of grey images in [0, 1] against their originals, one by one. */
+export const fidelity = (
+  found: readonly Float32Array[],
+  originals: readonly Float32Array[],
+  { height, width }: { readonly height: number; readonly width: number },
+): Fidelity => ({
+  ssim: mean(found.map((x, i) => ssim(x, originals[i]!, height, width))),
+  psnr: mean(found.map((x, i) => psnr(x, originals[i]!))),
+});

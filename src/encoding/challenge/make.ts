@@ -1,13 +1,13 @@
 /** A challenge from a cohort: a release, what attackers may know, and sealed answers. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { openImages, type Cohort } from "../../cohort/index.ts";
-import { LeadglassError } from "../../errors.ts";
+import { openImages, type Cohort, type Target } from "../../cohort/index.ts";
+import { isLeadglassError, LeadglassError } from "../../errors.ts";
 import { secureRandom, shuffle } from "../../math/random.ts";
 import { startEngine } from "../../runtime/index.ts";
 import { meansOf } from "../attacks/means.ts";
-import { vectors } from "../attacks/arrays.ts";
-import { positionsOf, schemePatches, type AttackTruth, type AttackView } from "../attacks/view.ts";
+import { pick, vectors } from "../attacks/arrays.ts";
+import { halfKnown, positionsOf, schemePatches, type AttackTruth, type AttackView } from "../attacks/view.ts";
 import { encodeCohort, releaseOrder, startEncoder } from "../encode.ts";
 import { fingerprintOf, type Key } from "../keys.ts";
 import { imageNonce } from "../nonce.ts";
@@ -127,7 +127,16 @@ export const readAnswers = async (file: string, challenge: Pick<PublicChallenge,
 export async function viewOfChallenge(
   dir: string,
   cohort: Cohort,
-  { answers, seed }: { readonly answers?: string; readonly seed: number },
+  {
+    answers,
+    attribute,
+    seed,
+  }: {
+    readonly answers?: string;
+    /** A column, or COLUMN=VALUE, that was not published. */
+    readonly attribute?: string;
+    readonly seed: number;
+  },
 ): Promise<{ readonly view: AttackView; readonly truth?: AttackTruth; readonly challenge: PublicChallenge }> {
   const challenge = await readChallenge(dir);
   await using release = await openRelease(join(dir, "release"));
@@ -157,19 +166,50 @@ export async function viewOfChallenge(
   const n = challenge.images;
   const codes = await release.load([...Array(n).keys()]);
   const at = new Map(challenge.candidates.map((file, i) => [file, i]));
+  const targets = challenge.targets.flatMap((file) => places.get(file) ?? []);
+  const taken = new Set([...indices, ...targets]);
+  // The targets first, then others that nobody encoded: as many as there are encodings.
+  const rest = [...places.values()].filter((i) => !taken.has(i)).slice(0, Math.max(0, n - targets.length));
+  const outside = [...targets, ...rest];
+  const patchesOfImages = async (images: readonly number[]) =>
+    schemePatches(scheme, shape, await store.readBatch([...images]));
+  const outsiders = outside.length > 0 ? await patchesOfImages(outside) : undefined;
+  const label = release.manifest.labels.targets[0];
+  const published = label === undefined ? undefined : release.labels.targets[label];
+  const held = label === undefined ? undefined : targetOf(cohort, label);
+  const labelOf = (image: number): number => (held?.present[image] === 1 ? held.labels[image]! : Number.NaN);
+  const hidden = attribute === undefined ? undefined : cohort.target(attribute);
+  const hiddenOf = (image: number): number => (hidden?.present[image] === 1 ? hidden.labels[image]! : Number.NaN);
+  const known = challenge.known.map(({ encoding, file }) => ({ encoding, candidate: at.get(file)! }));
+  const knownAttribute = new Float32Array(n).fill(Number.NaN);
+  for (const { encoding, candidate } of known) knownAttribute[encoding] = hiddenOf(indices[candidate]!);
   const view: AttackView = {
     ...{ scheme, shape, seed },
     codes: vectors(codes, n, release.shape[0], release.shape[1]),
-    candidates: schemePatches(scheme, shape, await store.readBatch(indices)),
-    known: challenge.known.map(({ encoding, file }) => ({ encoding, candidate: at.get(file)! })),
+    candidates: await patchesOfImages(indices),
+    known,
+    ...(outsiders ? { outsiders } : {}),
+    ...(outsiders && targets.length > 0 ? { targets: pick(outsiders, [...targets.keys()]) } : {}),
+    ...(published && held
+      ? {
+          labels: {
+            codes: Float32Array.from(published, (v) => v ?? Number.NaN),
+            candidates: Float32Array.from(indices, labelOf),
+            outsiders: Float32Array.from(outside, labelOf),
+          },
+        }
+      : {}),
+    ...(hidden ? { attribute: { name: hidden.name, codes: knownAttribute } } : {}),
   };
   if (answers === undefined) return { view, challenge };
   const sealed = await readAnswers(answers, challenge);
   const nonce = bytesOf(sealed.nonce);
   const order = releaseOrder(sealed.images, nonce);
   const patientOf = new Map(sealed.images.map((image, k) => [image, sealed.patients[k]!]));
+  const attributes = hidden ? Float32Array.from(order, hiddenOf) : undefined;
   return {
-    view,
+    // With the answers at hand, the attacker is given half of the patients' attribute.
+    view: attributes ? { ...view, attribute: { name: hidden!.name, codes: halfKnown(attributes, seed) } } : view,
     challenge,
     truth: {
       candidateOf: Int32Array.from(filesOfEncodings(sealed), (file) => at.get(file)!),
@@ -179,8 +219,19 @@ export async function viewOfChallenge(
         order.map((image) => imageNonce(nonce, image)),
       ),
       patients: Int32Array.from(order, (image) => patientOf.get(image)!),
+      ...(attributes ? { attribute: attributes } : {}),
     },
   };
+}
+
+/** The cohort's target that a release calls `name`; undefined where it has none. */
+function targetOf(cohort: Cohort, name: string): Target | undefined {
+  try {
+    return cohort.target(name);
+  } catch (error) {
+    if (isLeadglassError(error)) return undefined;
+    throw error;
+  }
 }
 
 /** True mean encodings of track 2's targets, [targets][outputs]. Throws LG-ATTACK-001 for another key than committed. */
