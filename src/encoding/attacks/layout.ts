@@ -10,9 +10,15 @@ export async function mostAlikeSlots(aligned: Vectors, { product }: Products): P
   const { images, patches } = aligned;
   const profiles = standardiseRows(energies(centred(aligned)), patches);
   const alike = await product(profiles, profiles, { m: patches, k: images, n: patches }, { transB: true });
-  return Int32Array.from({ length: patches }, (_, s) => {
+  return mostAlike(alike);
+}
+
+/** For each node of a graph [n, n], the other node that it is tied to most strongly. */
+export function mostAlike(graph: Float32Array): Int32Array {
+  const n = Math.sqrt(graph.length);
+  return Int32Array.from({ length: n }, (_, s) => {
     let best = s === 0 ? 1 : 0;
-    for (let t = 0; t < patches; t++) if (t !== s && alike[s * patches + t]! > alike[s * patches + best]!) best = t;
+    for (let t = 0; t < n; t++) if (t !== s && graph[s * n + t]! > graph[s * n + best]!) best = t;
     return best;
   });
 }

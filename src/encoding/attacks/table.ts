@@ -2,15 +2,16 @@
 import { LeadglassError } from "../../errors.ts";
 import { patchGrid } from "../schemes/scheme.ts";
 import { agreement, successOf, type Success } from "./arrays.ts";
-import { architecture, encodings, originals, pairs, type Attack } from "./attack.ts";
+import { architecture, encodings, hasSlots, originals, pairs, type Attack } from "./attack.ts";
 import { knownPairs, withoutPairs } from "./breaks.ts";
 import { contrastive } from "./contrastive.ts";
 import { attackerGuesswork } from "./guesswork.ts";
 import { inferenceAttacks } from "./inference.ts";
-import { mostAlikeSlots, nearestEncodings } from "./layout.ts";
+import { mostAlike, mostAlikeSlots, nearestEncodings } from "./layout.ts";
 import { meansOf } from "./means.ts";
 import { breakByMmd } from "./mmd.ts";
 import { referenceAttacks } from "./reference.ts";
+import { evidenceOf } from "./surrogates.ts";
 import { unshuffleSuccess, type Unshuffled } from "./unshuffle.ts";
 import type { AttackTruth, AttackView } from "./view.ts";
 
@@ -62,11 +63,14 @@ export const attacks: Readonly<Record<string, Attack>> = {
     },
   },
   linkage: {
-    about: "K4: finds another image of the same patient among the encodings",
+    about:
+      "K4: finds another image of the same patient among the encodings: the one most alike, slot by slot if there are slots",
     knowledge: [encodings],
     control: "linear",
-    run: async ({ codes }, { products }) => {
-      const found = await nearestEncodings(codes, products);
+    run: async (view, { products, unshuffled }) => {
+      const found = hasSlots(view)
+        ? mostAlike((await evidenceOf((await unshuffled()).aligned, products)).slotGraph)
+        : await nearestEncodings(view.codes, products);
       return {
         scored: ({ patients }) => {
           const sizes = new Map<number, number>();

@@ -16,6 +16,20 @@ export interface Unshuffled {
 /** Images whose costs are computed by one product. */
 const chunk = 8;
 
+/** Every row's best column, where no two rows want the same: then no assignment is better. */
+function bestEach(scores: Float64Array, n: number): Int32Array | undefined {
+  const taken = new Uint8Array(n);
+  const out = new Int32Array(n);
+  for (let s = 0; s < n; s++) {
+    let best = 0;
+    for (let p = 1; p < n; p++) if (scores[s * n + p]! > scores[s * n + best]!) best = p;
+    if (taken[best]) return undefined;
+    taken[best] = 1;
+    out[s] = best;
+  }
+  return out;
+}
+
 /** Assigns the patches of every image to slots: the greatest sum of inner products with `marks` [patches, width]. */
 export async function alignTo(
   marks: Float32Array,
@@ -35,7 +49,7 @@ export async function alignTo(
       const scores = new Float64Array(patches * patches);
       for (let s = 0; s < patches; s++)
         for (let p = 0; p < patches; p++) scores[s * patches + p] = dots[s * columns + i * patches + p]!;
-      order.set(assignBest(scores, patches, patches), (start + i) * patches);
+      order.set(bestEach(scores, patches) ?? assignBest(scores, patches, patches), (start + i) * patches);
     }
     onProgress?.(start + count, images);
   }
@@ -61,7 +75,7 @@ async function discriminant(aligned: Vectors, mean: Float32Array, { product }: P
 
 /**
  * Puts the patches of all encodings of one key into common slots: the first image is the reference, then the mean of
- * what was aligned, and from the third pass a linear discriminant. Knows nothing but the encodings.
+ * what was aligned, and from the third pass a linear discriminant, until nothing moves. Knows nothing but the encodings.
  * Source: the local unshuffling step of Carlini et al., NeuraCrypt is not private, 2021 (arXiv 2108.07256), with the
  * covariance within slots taken into account.
  */
@@ -69,7 +83,7 @@ export async function unshuffle(
   encodings: Vectors,
   products: Products,
   {
-    passes = 4,
+    passes = 12,
     onProgress,
   }: { readonly passes?: number; readonly onProgress?: (done: number, total: number) => void } = {},
 ): Promise<Unshuffled> {
@@ -77,9 +91,11 @@ export async function unshuffle(
   let order: Int32Array = new Int32Array();
   let aligned = encodings;
   for (let pass = 0; pass < passes; pass++) {
+    const before = order;
     order = await alignTo(marks, encodings, products, (done, total) =>
       onProgress?.(pass * total + done, passes * total),
     );
+    if (pass > 2 && order.every((p, at) => p === before[at])) break;
     aligned = reorder(encodings, order);
     const mean = meanImage(aligned);
     marks = pass === 0 ? mean : await discriminant(aligned, mean, products);
