@@ -58,7 +58,8 @@ describe("private encodings on the command line", () => {
         ...["--scheme", "linear", "--image-size", "32", "--target", "cardiomegaly", "--out", hospital],
         ...["--map", `${hospital}.map`],
       );
-      expect(encoded.stderr).toBe("");
+      // On a busy machine a line of progress is due; nothing else is.
+      expect(encoded.stderr.replaceAll(/^encoding: .*\n/gm, "")).toBe("");
       expect(Object.keys(encoded.json)).toEqual(expect.arrayContaining(["release", "images", "bytes", "secondsPerImage"])); // prettier-ignore
       expect((await stat(join(dir, `${hospital}.map`))).mode & 0o777).toBe(0o600);
       const shown = await leadglass("key", "show", `${hospital}.key`);
