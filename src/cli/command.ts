@@ -44,10 +44,17 @@ const everywhere = {
 
 const askedForHelp = (words: readonly string[]): boolean => words.includes("--help") || words.includes("-h");
 
+/** What commands were declared as, for whoever writes about them. */
+const declared = new WeakMap<CommandDef, Declared>();
+export type Declared = { readonly command: Omit<CommandSpec<Options>, "run"> } | { readonly group: GroupSpec };
+
+/** What a command was declared as, without the options that all have. */
+export const declarationOf = (definition: CommandDef): Declared => declared.get(definition)!;
+
 /** A command that does something. */
 export function command<const O extends Options>(spec: CommandSpec<O>): CommandDef {
   const options = { ...spec.options, ...everywhere };
-  return defineCommand({
+  const definition = defineCommand({
     meta: { name: spec.name, description: spec.about },
     async run({ rawArgs }) {
       if (askedForHelp(rawArgs)) return void process.stdout.write(commandHelp({ ...spec, options }));
@@ -66,6 +73,8 @@ export function command<const O extends Options>(spec: CommandSpec<O>): CommandD
       process.exitCode = result.exitCode ?? 0;
     },
   });
+  declared.set(definition, { command: spec });
+  return definition;
 }
 
 export interface GroupSpec {
@@ -81,7 +90,7 @@ export interface GroupSpec {
 export function group(spec: GroupSpec): CommandDef {
   const names = Object.keys(spec.commands);
   const see = `See ${["leadglass", spec.name].filter(Boolean).join(" ")} --help.`;
-  return defineCommand({
+  const definition = defineCommand({
     meta: { name: spec.name, description: spec.about },
     async run({ rawArgs }) {
       const word = rawArgs[0];
@@ -100,6 +109,8 @@ export function group(spec: GroupSpec): CommandDef {
       );
     },
   });
+  declared.set(definition, { group: spec });
+  return definition;
 }
 
 /** Ends a group without a command: with its help, asked for or not. */

@@ -24,13 +24,13 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-function usageOf(name: string, option: Option): string {
+export function usageOf(name: string, option: Option): string {
   if (option.kind === "flag") return `--${name}`;
   const value = option.oneOf ? option.oneOf.join("|") : (option.value ?? "VALUE");
   return `--${name} ${value}${option.kind === "list" ? "[,...]" : ""}`;
 }
 
-const aboutOf = ({ about, initial, required }: Option): string =>
+export const aboutOf = ({ about, initial, required }: Option): string =>
   `${about}${required ? " (required)" : initial === undefined ? "" : ` (${initial} unless given)`}`;
 
 interface CommandText {

@@ -5,7 +5,7 @@ import { runCommand } from "citty";
 import { group, HelpWanted } from "./command.ts";
 import { reportFailure } from "./failure.ts";
 
-const leadglass = group({
+export const leadglass = group({
   name: "",
   about: "Leadglass: learn from medical images and stop what would expose the patient.",
   commands: {
@@ -95,10 +95,11 @@ async function main(words: readonly string[]): Promise<void> {
   }
 }
 
-// A reader that goes away (| head) is no error of ours.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
-});
-
-await main(process.argv.slice(2));
+if (import.meta.main) {
+  // A reader that goes away (| head) is no error of ours.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  await main(process.argv.slice(2));
+}
