@@ -1,5 +1,5 @@
 /**
- * Our training step against PyTorch's, in one interleaved run: `npm run bench -- [--models resnet9,vit,mnist-cnn]
+ * Our training step against PyTorch's, in one interleaved run: `npm run bench -- [--models resnet9,vit,mnist-cnn,dcgan]
  * [--rounds 5] [--threads 2] [--python PATH]`. PyTorch takes part where `--python` (or LEADGLASS_PYTHON) names an
  * interpreter that has it, Opacus where that interpreter can import it. Results go to bench/results/.
  */
@@ -29,10 +29,20 @@ interface Contestant {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
-const batches: Readonly<Record<string, number>> = { resnet9: 32, vit: 32, "mnist-cnn": 256 };
+const batches: Readonly<Record<string, number>> = { resnet9: 32, vit: 32, "mnist-cnn": 256, dcgan: 16 };
 
 function contestants(model: string): Contestant[] {
   const common = { model, batch: batches[model]!, threads };
+  if (model === "dcgan") {
+    const ours = ["node", join(here, "gan-ours.ts")] as const;
+    const torch = [flags.python, join(here, "peers", "gan_steps.py")] as const;
+    return [
+      { name: "Leadglass private", command: ours, settings: { ...common, mode: "private" } },
+      { name: "PyTorch Adam", command: torch, settings: { ...common, mode: "plain" } },
+      { name: "Leadglass open", command: ours, settings: { ...common, mode: "plain" } },
+      { name: "Opacus", command: torch, settings: { ...common, mode: "opacus" } },
+    ];
+  }
   const ours = ["node", join(here, "ours.ts")] as const;
   const torch = [flags.python, join(here, "peers", "torch_steps.py")] as const;
   const layouts =

@@ -2,9 +2,9 @@
  * Our training step as a process that speaks the protocol of bench/peers/README.md: the whole loop that users run (draw,
  * tiles, clipping, noise, update, worker thread), held back before each step until the driver asks for one.
  */
-import { createInterface } from "node:readline";
 import type { Model, ModelShape } from "../src/nn/index.ts";
 import type { Batches, TrainingData } from "../src/training/index.ts";
+import { answer, closedGate, readLine } from "./gate.ts";
 
 // The package as it is published, without the memory that stripping types takes; `npm run bench` builds it first.
 const built = new URL("../dist/", import.meta.url);
@@ -34,15 +34,6 @@ const settings: Readonly<Record<string, Setting>> = {
   "mnist-cnn": { channels: 1, imageSize: 28, outputs: 10, build: mnistCnn },
 };
 
-const answer = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
-const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
-
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const readLine = async (): Promise<Record<string, unknown> | undefined> => {
-  const { value, done } = await lines.next();
-  return done ? undefined : (JSON.parse(value) as Record<string, unknown>);
-};
-
 const first = (await readLine())!;
 const setting = settings[first["model"] as string]!;
 const batch = (first["batch"] as number | undefined) ?? 32;
@@ -57,19 +48,7 @@ const image = Float32Array.from({ length: pixels }, (_, i) => ((i * 2654435761) 
 const targets = new Float32Array(batch * outputs);
 for (let i = 0; i < batch; i++) targets[i * outputs + (i % outputs)] = 1;
 
-// Every load of a step waits at the gate; the driver opens it, and the end of the step closes it again.
-let open: () => void = () => undefined;
-let gate = Promise.resolve();
-let waiting = false;
-const close = (): void => {
-  gate = new Promise((resolve) => (open = resolve));
-  waiting = false;
-};
-close();
-const atTheGate = async (): Promise<void> => {
-  while (!waiting) await new Promise((resolve) => setTimeout(resolve, 1));
-};
-let stepDone: (() => void) | undefined;
+const gate = closedGate();
 const data: TrainingData = {
   units: Array.from({ length: batch }, (_, i) => [i]),
   targets,
@@ -78,8 +57,7 @@ const data: TrainingData = {
   rowShape: [channels, imageSize, imageSize],
   variants: 1,
   load: async (requests, out) => {
-    waiting = true;
-    await gate;
+    await gate.pass();
     requests.forEach((_, i) => out.set(image, i * pixels));
   },
 };
@@ -120,10 +98,7 @@ const running = train({
     reproducible: false,
   },
   signal: abort.signal,
-  onProgress: () => {
-    close();
-    stepDone?.();
-  },
+  onProgress: gate.stepped,
 }).then(
   (result) => result,
   (error: unknown) => (abort.signal.aborted ? undefined : Promise.reject(error as Error)),
@@ -132,26 +107,5 @@ running.catch((error: unknown) => {
   answer({ error: String(error) });
   process.exit(1);
 });
-await atTheGate();
-answer({
-  ready: true,
-  parameters: parameterCount(modelFor(1)),
-  readyBytes: peakBytes(),
-  versions: { node: process.version },
-});
-for (;;) {
-  const request = await readLine();
-  if (!request || request["command"] === "quit") break;
-  if (request["command"] === "memory") answer({ peakBytes: peakBytes() });
-  else if (request["command"] === "step") {
-    const done = new Promise<void>((resolve) => (stepDone = resolve));
-    await atTheGate();
-    const started = performance.now();
-    const cpu = process.cpuUsage();
-    open();
-    await done;
-    const used = process.cpuUsage(cpu);
-    answer({ seconds: (performance.now() - started) / 1000, cpuSeconds: (used.user + used.system) / 1e6 });
-  } else answer({ error: `unknown command ${String(request["command"])}` });
-}
+await gate.serve({ parameters: parameterCount(modelFor(1)) });
 process.exit(0);
