@@ -15,7 +15,7 @@ import { freezeParameters } from "./freeze.ts";
 import { predictImages, prepareRows, type RowSource } from "./rows.ts";
 import { readFrozen, type RunRecord } from "./run-folder.ts";
 import { chooseSettings } from "./settings.ts";
-import { settingsOf } from "./train-run.ts";
+import { settingsOf } from "./train-settings.ts";
 
 /** One finished shadow model, as it is kept: its answers, not its weights. */
 export interface ShadowAnswers {
@@ -57,6 +57,8 @@ export async function trainShadows(options: {
   readonly onProgress?: (progress: ShadowProgress) => void;
 }): Promise<ShadowAnswers[]> {
   const { run, cohort, targets, patients, images, count, dir, engine, source } = options;
+  if (run.choices.synthetic !== undefined)
+    throw new LeadglassError("LG-USAGE-001", "shadow models: the run learned from synthetic images too, which shadows would lack", { hint: "Choose an attack that needs no shadow models." }); // prettier-ignore
   const halves = drawHalves(patients.length, count, run.settings.seed);
   const found = await Promise.all(halves.map((inside, k) => readShadow(pathOf(dir, k), keyOf(options, inside, k))));
   const missing = found.flatMap((answers, k) => (answers ? [] : [k]));

@@ -57,6 +57,12 @@ export interface TrainingChoices {
   readonly freeze?: string;
   /** The ONNX file of a frozen feature extractor. */
   readonly features?: string;
+  /** A cohort of synthetic images, and how the training takes them: in its pool, or exactly beside it. */
+  readonly synthetic?: string;
+  readonly syntheticUse?: "pool" | "beside";
+  readonly syntheticWeight?: number;
+  /** Of that cohort, for whoever resumes. */
+  readonly syntheticFingerprint?: string;
   /** For generators: what adversarial networks minimise, and how many steps the discriminator takes to one. */
   readonly loss?: string;
   readonly discriminatorSteps?: number;

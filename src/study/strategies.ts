@@ -4,7 +4,7 @@ import type { TrainingSettings } from "../training/index.ts";
 import type { TrainingData } from "../training/data.ts";
 import type { PreparedData } from "./rows.ts";
 import { chooseSettings, type ChosenSettings, type CohortSize, type TrainingChoices } from "./settings.ts";
-import { settingsOf } from "./train-run.ts";
+import { settingsOf } from "./train-settings.ts";
 
 /** What becomes of images that are nobody's: left out, alone, one pool with the real ones, beside it, or before it. */
 export type SyntheticUse = "none" | "alone" | "pool" | "beside" | "before";

@@ -39,6 +39,7 @@ import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
 import { importFeatures } from "./features.ts";
 import { historyOf } from "./history.ts";
+import { nobodysEntries, openNobodysImages, type NobodysImages } from "./nobodys-images.ts";
 import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
 import { refuseSharedPatients } from "./shared-patients.ts";
 import { frozenNames, withFrozenBackbone } from "./freeze.ts";
@@ -62,6 +63,8 @@ import {
   type RunResult,
   type RunStart,
 } from "./run-folder.ts";
+import { settingsOf } from "./train-settings.ts";
+import { pooledRows } from "./strategies.ts";
 import { generatorsBehind, originEntry } from "./synthetic-origin.ts";
 import { chooseSettings, unitOf, type ChosenSettings, type TrainingChoices } from "./settings.ts";
 
@@ -201,11 +204,15 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const labelled = units
     .map((images) => images.filter((i) => targets.some((t) => t.present[i] === 1)))
     .filter((images) => images.length > 0);
+  const nobodys = await openNobodysImages(choices, targets);
+  if (nobodys && (request.intervention || cohort.medium !== "images"))
+    throw new LeadglassError("LG-USAGE-001", `--synthetic does not go with ${request.intervention ? "an audit" : "volumes"}`, { hint: "Leave it out." }); // prettier-ignore
+  const inPool = nobodys?.use === "pool" ? nobodys.images.length : 0;
   const chosen = chooseSettings(
     choices,
     {
-      units: labelled.length + (request.intervention?.units(labelled.length) ?? 0),
-      images: labelled.flat().length,
+      units: labelled.length + inPool + (request.intervention?.units(labelled.length) ?? 0),
+      images: labelled.flat().length + inPool,
       medium: cohort.medium,
       framing: cohort.framing,
     },
@@ -214,7 +221,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const seed = request.seed === undefined ? randomBytes(16).toString("hex") : String(request.seed);
   const settings =
     previous?.settings ??
-    withPositiveWeights(settingsOf(chosen, seed, request.seed !== undefined), chosen, {
+    withPositiveWeights(settingsOf(chosen, seed, request.seed !== undefined, nobodys), chosen, {
       asked: choices.positiveWeights ?? choices.profile === "reference",
       targets,
       units: labelled,
@@ -223,10 +230,10 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   cohort.warnings.forEach((w) => request.onNote?.(`${w.place}: ${w.message}. ${w.remedy}`));
 
   const { channels, preparation } = chosen;
-  const early = { chosen, cohort, validation: splits.validation, request };
+  const early = { chosen, cohort, validation: splits.validation, request, nobodys };
   // The budget is looked at before the work of reading images; what counts is the look at the reservation.
   if (!previous)
-    await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early)]);
+    await appendEntries(history, [...firstBudget(history, cohort), ...accesses(settings, "this run", early, history)]);
 
   if (!previous && request.initFrom !== undefined) await refuseSharedPatients(request.initFrom, cohort, request);
   await using engine = await startEngine({ device: request.device });
@@ -243,7 +250,10 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     unit,
     mirror: chosen.mirror,
     ...(preparation === "reference" ? { preparation } : {}),
-    choices: extractor ? { ...asked, model: extractor.name } : asked,
+    choices: {
+      ...(extractor ? { ...asked, model: extractor.name } : asked),
+      ...(nobodys ? { syntheticFingerprint: nobodys.cohort.fingerprint } : {}),
+    },
     settings,
   };
   if (!previous && splits.validation) await readAll(source, cohort.imagesOf("val"));
@@ -263,12 +273,22 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
     ...(frozen ? { adapt: (model: Model) => withFrozenBackbone(model, frozen.values) } : {}),
     ...(request.onFeatures ? { onProgress: request.onFeatures } : {}),
   });
+  const drawn = nobodys && openRows(nobodys.cohort, { channels, imageSize: chosen.imageSize, preparation });
+  using _drawn = drawn?.store;
+  const drawnRows =
+    nobodys &&
+    (await prepareRows({
+      ...{ engine, cohort: nobodys.cohort, targets: nobodys.targets, source: drawn! },
+      units: nobodys.images.map((i) => [i]),
+      ...{ architecture: chosen.architecture, variants: chosen.variants, augmentation: chosen.augmentation },
+      ...(frozen ? { adapt: (model: Model) => withFrozenBackbone(model, frozen.values) } : {}),
+    }));
   const run =
     previous ??
     (await createRunFolder(request.out, start, {
       cohort: request.cohort,
       ledger,
-      open: (entries) => opening(entries, { start, chosen, cohort, validation: splits.validation, request }),
+      open: (entries) => opening(entries, { start, ...early }),
       ...(frozen ? { frozen } : {}),
       ...(extractor ? { features: extractor.bytes } : {}),
     }));
@@ -283,13 +303,15 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   );
   await using team = await startTeam({ device: request.device, floatsPerStep: chosen.batchSize * floatsPerUnit });
   const { intervention } = request;
-  const trained = intervention?.rows(rows, settings) ?? rows;
+  const pool = drawnRows && nobodys?.use === "pool" ? pooledRows(rows, drawnRows) : rows;
+  const trained = intervention?.rows(pool, settings) ?? pool;
   if (resumeFrom) intervention?.restore?.(resumeFrom.state);
   const result = await train({
     engine: team.engine,
     helpers: team.helpers,
     modelFor: trained.modelFor,
     data: trained.data,
+    ...(drawnRows && nobodys?.use === "beside" ? { beside: drawnRows.data } : {}),
     ...(intervention?.onNoisySum ? { onNoisySum: intervention.onNoisySum } : {}),
     settings,
     ...(initial ? { initial } : {}),
@@ -360,7 +382,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
       accountant: plan.accountant,
       insecureSeed: plan.insecureSeed,
     },
-    synthetic: cohort.synthetic,
+    synthetic: cohort.synthetic ?? nobodys?.cohort.synthetic ?? null,
     wholePatient: plan && costOfWholePatient(plan, cohort, labelled.flat()),
     ownerOnly: plan ? ownerOnly.filter((name) => name !== "validation" || validation?.private === true) : [],
     validation: validation && {
@@ -524,28 +546,13 @@ function sameChoices(previous: RunRecord, { choices, seed, targets, out }: Train
   return previous.choices;
 }
 
-/** What the trainer is told of what was chosen. */
-export function settingsOf(chosen: ChosenSettings, seed: string, reproducible: boolean): TrainingSettings {
-  return {
-    batches: chosen.plan
-      ? { kind: "private", plan: chosen.plan }
-      : { kind: "shuffled", batchSize: chosen.batchSize, epochs: chosen.epochs },
-    views: chosen.views,
-    loss: chosen.loss,
-    optimiser: chosen.optimiser,
-    schedule: chosen.schedule,
-    averaging: chosen.averaging,
-    seed,
-    reproducible,
-  };
-}
-
 interface Opening {
   readonly chosen: ChosenSettings;
   readonly cohort: Cohort;
   /** True where there is a validation split. */
   readonly validation: boolean;
   readonly request: TrainRequest;
+  readonly nobodys: NobodysImages | null;
 }
 
 /**
@@ -580,7 +587,7 @@ async function opening(
       ? [{ kind: "public", cohortFingerprint, run: name, what: "starting weights from a file, declared public: no patient of this cohort may have been among what they learned from", details: { sha256: digest } } as const] // prettier-ignore
       : []),
     ...(fromRun ? await generatorsBehind(fromRun, cohortFingerprint, { run: name, ledger: entries }) : []),
-    ...accesses(settings, name, how),
+    ...accesses(settings, name, how, entries),
   ];
   return {
     name,
@@ -598,14 +605,18 @@ export const firstBudget = (entries: readonly LedgerEntry[], { fingerprint, budg
 function accesses(
   settings: TrainingSettings,
   run: string,
-  { chosen, cohort, validation, request }: Opening,
+  { chosen, cohort, validation, request, nobodys }: Opening,
+  ledger: readonly LedgerEntry[],
 ): LedgerBody[] {
   const { fingerprint: cohortFingerprint } = cohort;
   const { bestOf: best } = request.choices;
   const common = { cohortFingerprint, run };
   const train = { ...common, splits: ["train"] };
   const val = { ...common, splits: ["val"] };
-  const origin = cohort.synthetic ? [originEntry(cohort.synthetic, cohortFingerprint, run)] : [];
+  const origin = [
+    ...(cohort.synthetic ? [originEntry(cohort.synthetic, cohortFingerprint, run)] : []),
+    ...(nobodys ? nobodysEntries(nobodys, cohortFingerprint, { run, ledger }) : []),
+  ];
   // Images of nobody: what their generator has cost is all there is to say.
   if (cohort.synthetic && settings.batches.kind !== "private") return origin;
   if (settings.batches.kind !== "private") {
@@ -613,6 +624,7 @@ function accesses(
     const use = `the validation split chose the decision threshold${best === undefined ? "" : ` and the best of ${best} states of the training`}, and its AUROC is reported`;
     return [
       { kind: "not-accounted", ...train, what },
+      ...(nobodys ? nobodysEntries(nobodys, cohortFingerprint, { run, ledger }) : []),
       ...(validation ? [{ kind: "not-accounted", ...val, what: use } as const] : []),
     ];
   }

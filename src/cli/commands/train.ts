@@ -72,6 +72,17 @@ export const trainingOptions = {
     value: "DIR",
     about: "the cohort that run was trained on, if it has moved: patients of both are refused",
   },
+  synthetic: {
+    kind: "text",
+    value: "DIR",
+    about: "a cohort of synthetic images to learn from too; what their generator cost is added, or said to be unknown",
+  },
+  "synthetic-use": {
+    kind: "text",
+    about: "in the pool, as units; or beside it, by their exact gradient, which needs no noise: beside unless given",
+    oneOf: ["pool", "beside"],
+  },
+  "synthetic-weight": { kind: "number", value: "W", about: "what that gradient counts, the pool's being 1", above: 0 },
   freeze: {
     kind: "list",
     value: "NAME",
@@ -128,6 +139,9 @@ export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort"
   views: options.views,
   averaging: options.averaging,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
+  synthetic: options.synthetic,
+  syntheticUse: options["synthetic-use"],
+  syntheticWeight: options["synthetic-weight"],
   bestOf: options["best-of"],
   validation: options.validation,
   positiveWeights: options["positive-weights"] || undefined,
