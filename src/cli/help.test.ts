@@ -182,6 +182,11 @@ describe("help says what a command does, its options, and an example", () => {
         --seed S                        repeat exactly; not for private models that leave the house
         --resume                        go on with a run that was interrupted
         --device cpu|webgpu|cuda        where to compute (cpu unless given)
+        --synthetic DIR                 a cohort of synthetic images to learn from too; what their
+                                        generator cost is added, or said to be unknown
+        --synthetic-use pool|beside     in the pool, as units; or beside it, by their exact gradient,
+                                        which needs no noise: beside unless given
+        --synthetic-weight W            what that gradient counts, the pool's being 1
         --json                          print one JSON document and nothing else on standard output
         --help                          print this help
 

@@ -72,17 +72,6 @@ export const trainingOptions = {
     value: "DIR",
     about: "the cohort that run was trained on, if it has moved: patients of both are refused",
   },
-  synthetic: {
-    kind: "text",
-    value: "DIR",
-    about: "a cohort of synthetic images to learn from too; what their generator cost is added, or said to be unknown",
-  },
-  "synthetic-use": {
-    kind: "text",
-    about: "in the pool, as units; or beside it, by their exact gradient, which needs no noise: beside unless given",
-    oneOf: ["pool", "beside"],
-  },
-  "synthetic-weight": { kind: "number", value: "W", about: "what that gradient counts, the pool's being 1", above: 0 },
   freeze: {
     kind: "list",
     value: "NAME",
@@ -114,6 +103,21 @@ export const trainingOptions = {
   device: { kind: "text", about: "where to compute", oneOf: ["cpu", "webgpu", "cuda"], initial: "cpu" },
 } as const satisfies Options;
 
+/** What a training that is not an audit can be told of images that are nobody's. */
+const syntheticOptions = {
+  synthetic: {
+    kind: "text",
+    value: "DIR",
+    about: "a cohort of synthetic images to learn from too; what their generator cost is added, or said to be unknown",
+  },
+  "synthetic-use": {
+    kind: "text",
+    about: "in the pool, as units; or beside it, by their exact gradient, which needs no noise: beside unless given",
+    oneOf: ["pool", "beside"],
+  },
+  "synthetic-weight": { kind: "number", value: "W", about: "what that gradient counts, the pool's being 1", above: 0 },
+} as const satisfies Options;
+
 /** What of it decides the training. */
 export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort" | "target">): TrainingChoices => ({
   profile: options.profile,
@@ -139,9 +143,6 @@ export const choicesOf = (options: Omit<Values<typeof trainingOptions>, "cohort"
   views: options.views,
   averaging: options.averaging,
   freeze: options.freeze.length > 0 ? options.freeze.join() : undefined,
-  synthetic: options.synthetic,
-  syntheticUse: options["synthetic-use"],
-  syntheticWeight: options["synthetic-weight"],
   bestOf: options["best-of"],
   validation: options.validation,
   positiveWeights: options["positive-weights"] || undefined,
@@ -163,6 +164,7 @@ export const trainCommand = command({
     },
     target: optional(targetOption),
     ...otherOptions,
+    ...syntheticOptions,
   },
   notes:
     "Ctrl-C saves a checkpoint and exits with 5; the same command with --resume goes on, and ends as if nothing had happened.",
@@ -187,7 +189,12 @@ export const trainCommand = command({
       cohort,
       targets: target,
       out,
-      choices: choicesOf(options),
+      choices: {
+        ...choicesOf(options),
+        synthetic: options.synthetic,
+        syntheticUse: options["synthetic-use"],
+        syntheticWeight: options["synthetic-weight"],
+      },
       resume: options.resume,
       ...(seed === undefined ? {} : { seed }),
       ...(options["init-from"] === undefined ? {} : { initFrom: options["init-from"] }),
