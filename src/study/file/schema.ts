@@ -102,11 +102,9 @@ const synthetic = z.strictObject({
     })
     .prefault({}),
   use: z
-    .enum(["only", "pretrain", "pool", "beside"])
+    .enum(["only", "pretrain"])
     .default("only")
-    .describe(
-      "train on synthetic images alone; then go on with real ones; on both in one pool; or with synthetic ones beside the private pool",
-    ),
+    .describe("train on synthetic images alone, or then go on with real ones"),
   ...{ epsilon: epsilon.optional().describe("of the training on real images"), delta: budget.delta, unit: budget.unit },
   train: train.default({}),
   judge: z.boolean().default(true).describe("fidelity, diversity and memorisation of the images"),

@@ -117,7 +117,7 @@ export function decide(record: StudyRecord, rows: readonly ResultRow[], constrai
         evidence:
           arm.epsilon === null
             ? "nothing is proven"
-            : `epsilon ${arm.epsilon} at delta ${arm.delta ?? "?"} for each ${arm.unit ?? "unit"}`,
+            : `epsilon ${Math.ceil(arm.epsilon * 1e4 - 1e-6) / 1e4} at delta ${arm.delta ?? "?"} for each ${arm.unit ?? "unit"}`,
       });
     if (auroc !== undefined)
       for (const target of targets) {

@@ -71,7 +71,8 @@ export interface CostRecord {
   /** "sex=F"; null for everybody. */
   readonly group: string | null;
   readonly difference: { readonly value: number | null; readonly low: number | null; readonly high: number | null };
-  readonly verdict: string;
+  /** Null where a release suppresses it. */
+  readonly verdict: string | null;
 }
 
 export interface StudyRecord {

@@ -1,8 +1,26 @@
 /** What a sweep says beyond its single runs: what privacy costs and whom, and what goes with epsilon and group size. */
 import { pearson, privacyCost, type Correlation, type PrivacyCostReport } from "../../evaluation/index.ts";
-import { groupingOf, type Prediction } from "../evaluate-run.ts";
+import type { Cohort } from "../../cohort/index.ts";
+import { groupingOf, type EvaluateReport } from "../evaluate-run.ts";
 import { maskedLabels } from "../train-run.ts";
-import type { SweepRun } from "./run.ts";
+
+/** A model that was trained with one budget and seed, and what it answered. */
+export interface SweepRun {
+  /** "inf", or epsilon as text. */
+  readonly arm: string;
+  readonly seed: number;
+  readonly evaluation: Pick<EvaluateReport, "metrics" | "groups" | "fairness">;
+  readonly prediction: SweepPrediction;
+}
+
+export interface SweepPrediction {
+  readonly cohort: Cohort;
+  readonly targets: readonly string[];
+  readonly images: readonly number[];
+  /** [images, targets] */
+  readonly probabilities: Float32Array;
+  readonly thresholds: readonly number[];
+}
 
 /** A private run against the run without privacy of the same seed. */
 export interface SweepCost {
@@ -24,10 +42,10 @@ export interface SweepCorrelation extends Correlation {
 }
 
 /** Scores and labels of one target of a prediction. */
-export function columnOf({ run, cohort, images, probabilities }: Prediction, target: string) {
-  const k = run.targets.indexOf(target);
-  const scores = Float64Array.from(images, (_, i) => probabilities[i * run.targets.length + k]!);
-  return { scores, labels: maskedLabels([cohort.target(target)], images), threshold: run.result.thresholds[k]! };
+export function columnOf({ targets, thresholds, cohort, images, probabilities }: SweepPrediction, target: string) {
+  const k = targets.indexOf(target);
+  const scores = Float64Array.from(images, (_, i) => probabilities[i * targets.length + k]!);
+  return { scores, labels: maskedLabels([cohort.target(target)], images), threshold: thresholds[k]! };
 }
 
 /** What privacy costs in each private run, by group, where the same seed was trained without privacy. */

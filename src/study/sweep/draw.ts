@@ -10,8 +10,7 @@ import {
   type TrendPoint,
 } from "../../evaluation/curve-charts.ts";
 import { reliability } from "../../evaluation/index.ts";
-import { columnOf } from "./analysis.ts";
-import type { SweepRun } from "./run.ts";
+import { columnOf, type SweepRun } from "./analysis.ts";
 
 type Interval = { readonly value: number | null; readonly low: number | null; readonly high: number | null };
 
