@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { openCohort, openImages, type Cohort } from "../../cohort/index.ts";
 import { pixelsOfPatches } from "../../encoding/attacks/arrays.ts";
 import { pictureSheet } from "../../encoding/attacks/sheet.ts";
-import { reconstruct, runAttack, type AttackReport } from "../../encoding/attacks/table.ts";
+import { reconstruct, runAttack, type AttackReport } from "../../encoding/attacks/run.ts";
 import { stageRelease, type AttackView } from "../../encoding/attacks/view.ts";
 import { encodeCohort, keyOf, schemeNamed, type Scheme } from "../../encoding/index.ts";
 import { LeadglassError } from "../../errors.ts";
@@ -225,7 +225,11 @@ export function attackTask(arm: EncodingsArm, cohort: Task<CohortOutput>, attack
         shape: { channels: 1, height: imageSize, width: imageSize },
         key: keyOf(studySecret("attacked key", attacked.seed)),
       });
-      const { candidates: _candidates, ...report } = await runAttack(attack, view, {
+      const {
+        candidates: _candidates,
+        imitations: _imitations,
+        ...report
+      } = await runAttack(attack, view, {
         truth,
         onProgress: (done, total) => onProgress("", done, total),
       });
