@@ -150,17 +150,27 @@ export async function encodeCohort(options: EncodeOptions): Promise<EncodeResult
   const releasedEach = sizeOf([releasedPatches(scheme, shape), scheme.outputs]);
   const batch = options.batch ?? (scheme.normalisation === "batch" ? 32 : 8);
   let written: Promise<void> = Promise.resolve();
-  let reading = store.readBatch(order.slice(writer.written, writer.written + batch));
-  reading.catch(() => undefined);
+  const read = (from: number): Promise<Float32Array> | undefined => {
+    if (from >= order.length) return undefined;
+    const pixels = store.readBatch(order.slice(from, from + batch));
+    pixels.catch(() => undefined);
+    return pixels;
+  };
+  const encode = (pixels: Promise<Float32Array> | undefined): Promise<Float32Array> | undefined => {
+    const encodings = pixels?.then(encoder.encode);
+    encodings?.catch(() => undefined);
+    return encodings;
+  };
+  let encoding = encode(read(writer.written));
+  let reading = read(writer.written + batch);
   let shard = new Float32Array(0);
   let filled = 0;
   for (let i = writer.written; i < order.length;) {
     const chunk = order.slice(i, i + batch);
-    const pixels = await reading;
-    // The next images are read, and the last shard written, while these are encoded.
-    reading = store.readBatch(order.slice(i + batch, i + 2 * batch));
-    reading.catch(() => undefined);
-    const encoded = await encoder.encode(pixels);
+    const encoded = (await encoding)!;
+    // The next images are encoded, those after them read, and the last shard written, while these are shuffled.
+    encoding = encode(reading);
+    reading = read(i + 2 * batch);
     for (const [j, image] of chunk.entries()) {
       if (filled === 0) shard = new Float32Array(Math.min(writer.shardImages, order.length - i - j) * releasedEach);
       const one = encoded.subarray(j * each, (j + 1) * each);
@@ -176,7 +186,7 @@ export async function encodeCohort(options: EncodeOptions): Promise<EncodeResult
     options.onProgress?.(Math.min(i, order.length), order.length);
     if (options.signal?.aborted && i < order.length) {
       await written;
-      await reading.catch(() => undefined);
+      await Promise.allSettled([encoding, reading]);
       throw new LeadglassError("LG-RUNTIME-004", `encoding was cancelled after ${i} of ${order.length} images`, {
         hint: "Run the same command with --resume to go on.",
       });
