@@ -226,6 +226,26 @@ describe("targets", () => {
     expect(cohort.records[0]!.patientId).toBe("s1");
   });
 
+  // The published rule of NeuraCrypt's code (chest_xray.py:86-93): "1.0" is 1; "0.0" is 0; else 0 where "No Finding" is "1.0";
+  // else the row is dropped.
+  it("healthyColumn_makesNegativesOfWhatIsMissing", async () => {
+    const csv = [
+      "file_name,Edema,No Finding",
+      "a.png,1.0,",
+      "b.png,0.0,",
+      "c.png,,1.0",
+      "d.png,-1.0,1.0",
+      "e.png,-1.0,",
+      "f.png,,",
+    ].join("\n");
+    const yaml = "targets: { edema: { column: Edema, uncertain: missing, healthy: No Finding } }";
+    const cohort = await openCohort(await folder(six, { "metadata.csv": csv, "cohort.yaml": yaml }));
+    const { labels, present, negatives, missing } = cohort.target("edema");
+    expect([...labels]).toEqual([1, 0, 0, 0, 0, 0]);
+    expect([...present]).toEqual([1, 1, 1, 1, 0, 0]);
+    expect({ negatives, missing }).toEqual({ negatives: 3, missing: 2 });
+  });
+
   it("uncertainLabel_withoutARule_isRefused_notGuessed", async () => {
     const cohort = await openCohort(await good(swap(1, "a.png,p1,train,-1,60,F")));
     expect(await failure((async () => cohort.target("ill"))())).toMatchObject({ code: "LG-COHORT-012" });

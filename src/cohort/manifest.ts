@@ -18,6 +18,8 @@ const targetSchema = z
     values: z.record(z.string(), z.union([z.literal(0), z.literal(1), z.literal("missing")])).optional(),
     /** How -1 is read, which CheXpert and its heirs write where the report was uncertain. */
     uncertain: z.enum(["missing", "positive", "negative"]).optional(),
+    /** A column that holds 1 where nothing was found (CheXpert's "No Finding"): what is missing counts as 0 there. */
+    healthy: z.string().min(1).optional(),
   })
   .refine((target) => target.positive === undefined || target.values === undefined, {
     message: "give positive or values, not both",

@@ -72,12 +72,15 @@ export function readTarget(table: Table, manifest: Manifest, asked: string | Tar
   const column = spec.column ?? spec.name;
   const cells = columnOf(table, column, spec.column === undefined ? "" : ` of target "${spec.name}"`);
 
+  const healthy = spec.healthy === undefined ? undefined : columnOf(table, spec.healthy, ` of target "${spec.name}"`);
+
   const labels = new Float32Array(cells.length);
   const present = new Uint8Array(cells.length);
   let positives = 0;
   let missing = 0;
   cells.forEach((cell, i) => {
-    const label = readLabel(cell, spec);
+    const own = readLabel(cell, spec);
+    const label = own === null && healthy !== undefined && readLabel(healthy[i]!, {}) === 1 ? 0 : own;
     if (label === undefined)
       throw new LeadglassError(
         "LG-COHORT-012",
