@@ -1,7 +1,7 @@
 /**
  * The cheap breaks as a gate: `node bench/encoding-gate.ts` draws phantoms, releases them by scheme `neuracrypt` at depth 4
  * and width 512, and ends with 1 unless the closed-form attacks reach their figures. What is checked is that the attackers
- * are as good as we say, so that what they do not break is worth a word. About 20 s on two idle cores; seeded.
+ * are as good as we say, so that what they do not break is worth a word. It takes some 50 s of processor time, half of that on two idle cores; seeded.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ const figures: Readonly<Record<string, number>> = {
   matching: 0.9,
 };
 
-const [drawn, twins, known, size, width] = [56, 8, 32, 256, 512];
+const [drawn, twins, known, size, width] = [48, 8, 32, 256, 512];
 const folder = await mkdtemp(join(tmpdir(), "leadglass-gate-"));
 const below: string[] = [];
 try {
