@@ -3,6 +3,7 @@ import { readStudyFile } from "../../study/file/read.ts";
 import type { Study } from "../../study/file/schema.ts";
 import { meanOverSeeds, type Decision, type ResultRow } from "../../study/results/index.ts";
 import { planStudy } from "../../study/runner/plan.ts";
+import { writeReport } from "../../study/report/write-report.ts";
 import { runStudy, type StudyRunReport } from "../../study/runner/run.ts";
 import { taskKey } from "../../study/runner/task.ts";
 import { command } from "../command.ts";
@@ -51,11 +52,12 @@ export const studyRun = command({
       onProgress: (done, total, doing) => bar.update(Math.round(done), Math.max(1, Math.round(total)), doing),
     });
     bar[Symbol.dispose]();
+    const { report: page } = await writeReport(out);
     const { record, rows: _rows, ...rest } = report;
     const { arms, attacks, costs, decision } = record;
     return {
-      json: { ...rest, arms, attacks, costs, ...(decision ? { decision } : {}) },
-      text: textOf(report),
+      json: { ...rest, report: page, arms, attacks, costs, ...(decision ? { decision } : {}) },
+      text: textOf(report, page),
       exitCode: arms.some(({ state }) => state !== "done") ? 3 : 0,
     };
   },
@@ -99,7 +101,7 @@ function checkText({ arms, targets }: Study, work: Readonly<Record<string, numbe
   ].join("\n");
 }
 
-function textOf({ record, rows, counts, results, seconds }: StudyRunReport): string {
+function textOf({ record, rows, counts, results, seconds }: StudyRunReport, page: string): string {
   const of = (arm: string, target: string, metric: string): readonly ResultRow[] =>
     rows.filter((r) => r.arm === arm && r.target === target && r.metric === metric && r.group === null);
   const cell = (arm: string, target: string, metric: string): string => {
@@ -131,9 +133,16 @@ function textOf({ record, rows, counts, results, seconds }: StudyRunReport): str
       : []),
     ...(record.decision ? [decisionText(record.decision), ""] : []),
     `${count(counts.done)} tasks done, ${count(counts.reused)} taken as they were, ${count(counts.failed)} failed, ${count(counts.waiting)} waiting for those; ${duration(seconds)}.`,
-    `${count(rows.length)} numbers in ${relative(process.cwd(), results) || results}`,
+    `${count(rows.length)} numbers: ${here(results)}`,
+    `report: ${here(page)}`,
   ].join("\n");
 }
+
+/** From the working folder, where that is shorter. */
+const here = (path: string): string => {
+  const near = relative(process.cwd(), path);
+  return near.startsWith("..") ? path : near;
+};
 
 const decisionText = ({ constraints, arms }: Decision): string =>
   [

@@ -102,9 +102,11 @@ const synthetic = z.strictObject({
     })
     .prefault({}),
   use: z
-    .enum(["only", "pretrain"])
+    .enum(["only", "pretrain", "pool", "beside"])
     .default("only")
-    .describe("train on synthetic images alone, or then go on with real ones"),
+    .describe(
+      "train on synthetic images alone; then go on with real ones; on both in one pool; or on real ones, with the exact gradient of synthetic ones beside",
+    ),
   ...{ epsilon: epsilon.optional().describe("of the training on real images"), delta: budget.delta, unit: budget.unit },
   train: train.default({}),
   judge: z.boolean().default(true).describe("fidelity, diversity and memorisation of the images"),

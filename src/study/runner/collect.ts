@@ -191,7 +191,7 @@ function aboutOf({ arm }: PlannedArm, reports: readonly TrainOutput["report"][])
     case "encodings":
       return `${model} trained on encodings of scheme ${arm.scheme}, ${arm.keys === "one" ? "all hospitals under one key" : "each hospital under its own key"}`; // prettier-ignore
     case "synthetic":
-      return `${model} trained on synthetic images${arm.use === "pretrain" ? ", then on the real ones" : " alone"}`;
+      return `${model} trained on synthetic images${{ only: " alone", pretrain: ", then on the real ones", pool: " and real ones in one pool", beside: " beside the real ones" }[arm.use]}`;
   }
 }
 

@@ -19,24 +19,28 @@ export interface TrainOutput {
 
 const isThere = (path: string): Promise<boolean> => stat(path).then(() => true, () => false); // prettier-ignore
 
-/** Trains one model; an interrupted training goes on, and its budget is spent once. */
+/** Trains one model, maybe from another's weights, maybe with synthetic images beside; an interrupted training goes on, and its budget is spent once. */
 export function trainTask(
   name: string,
   images: ImagesTask,
   settings: { readonly targets: readonly string[]; readonly choices: TrainingChoices; readonly seed: number },
-  startFrom?: Task<TrainOutput>,
+  {
+    startFrom,
+    synthetic,
+  }: { readonly startFrom?: Task<TrainOutput> | undefined; readonly synthetic?: ImagesTask } = {},
 ): Task<TrainOutput> {
   const { targets, choices, seed } = settings;
   return {
     ...{ kind: "train", name: `train ${name}`, settings },
-    needs: [images, ...(startFrom ? [startFrom] : [])],
+    needs: [images, ...(startFrom ? [startFrom] : []), ...(synthetic ? [synthetic] : [])],
     run: async ({ folder, ledgers, outputOf, onProgress, signal }) => {
       const run = join(folder, "run");
       const begun = await isThere(join(run, "run.json"));
       // A folder without its record was left before anything was entered in a ledger.
       if (!begun) await rm(run, { recursive: true, force: true });
       const report = await trainRun({
-        ...{ cohort: outputOf(images).dir, targets, out: run, choices, seed, ledger: ledgers, resume: begun },
+        ...{ cohort: outputOf(images).dir, targets, out: run, seed, ledger: ledgers, resume: begun },
+        choices: synthetic ? { ...choices, synthetic: outputOf(synthetic).dir } : choices,
         ...(startFrom ? { initFrom: outputOf(startFrom).run } : {}),
         ...(signal ? { signal } : {}),
         checkpointSeconds: 10,

@@ -116,7 +116,7 @@ async function modelArm(
     seeds: arm.seeds.map((seed) => {
       const start = from?.seeds.find((s) => s.seed === seed) ?? from?.seeds[0];
       const name = `${arm.name}, seed ${seed}`;
-      const trained = trainTask(name, cohort, { targets: study.targets, choices, seed }, start?.trained as Task<TrainOutput> | undefined); // prettier-ignore
+      const trained = trainTask(name, cohort, { targets: study.targets, choices, seed }, { startFrom: start?.trained as Task<TrainOutput> | undefined }); // prettier-ignore
       return {
         ...{ seed, trained },
         evaluated: evaluateTask(name, trained, cohort, howJudged(study)),
@@ -150,21 +150,13 @@ async function syntheticArm(study: Study, arm: ArmOf<"synthetic">, cohort: Task<
   const generator = folder === undefined ? generatorTask(arm, cohort, target!) : undefined;
   const samples = generator ? samplesTask(arm, generator) : await givenSamplesTask(folder!, target!);
   const judged = arm.judge ? judgeTask(arm, samples, cohort, target!) : undefined;
-  const choices = choicesOf(arm.train, arm.use === "only" ? { epsilon: null } : arm);
   return {
     ...{ arm, cohort, samples, attacks: [] },
     ...(generator ? { generator } : {}),
     ...(judged ? { judged } : {}),
     seeds: arm.seeds.map((seed) => {
       const name = `${arm.name}, seed ${seed}`;
-      const plain = choicesOf(arm.train, { epsilon: null });
-      // A private fine-tuning goes on with the very network, so that the first training takes what the second will.
-      const first = arm.use === "only" ? plain : { ...plain, model: plain.model ?? "cnn" };
-      const onSynthetic = trainTask(`${name}, on synthetic images`, samples, { targets: [target!], choices: first, seed }); // prettier-ignore
-      const trained =
-        arm.use === "only"
-          ? onSynthetic
-          : trainTask(name, cohort, { targets: [target!], choices: { ...choices, model: choices.model ?? "cnn" }, seed }, onSynthetic); // prettier-ignore
+      const trained = trainedWith(arm, { name, cohort, samples, target: target!, seed });
       return {
         ...{ seed, trained },
         evaluated: evaluateTask(name, trained, cohort, howJudged(study)),
@@ -173,4 +165,27 @@ async function syntheticArm(study: Study, arm: ArmOf<"synthetic">, cohort: Task<
       };
     }),
   };
+}
+
+/** What `use` means: which images, in which order. */
+function trainedWith(
+  arm: ArmOf<"synthetic">,
+  { name, cohort, samples, target, seed }: { name: string; cohort: Task<CohortOutput>; samples: Task<SamplesOutput>; target: string; seed: number }, // prettier-ignore
+): Task<TrainOutput> {
+  const targets = [target];
+  const open = choicesOf(arm.train, { epsilon: null });
+  const own = choicesOf(arm.train, arm);
+  switch (arm.use) {
+    case "only":
+      return trainTask(name, samples, { targets, choices: open, seed });
+    case "pretrain": {
+      // Both trainings are of one network, whatever train would choose for each.
+      const model = arm.train.model ?? "cnn";
+      const first = trainTask(`${name}, on synthetic images`, samples, { targets, choices: { ...open, model }, seed });
+      return trainTask(name, cohort, { targets, choices: { ...own, model }, seed }, { startFrom: first });
+    }
+    case "pool":
+    case "beside":
+      return trainTask(name, cohort, { targets, choices: { ...own, syntheticUse: arm.use }, seed }, { synthetic: samples }); // prettier-ignore
+  }
 }
