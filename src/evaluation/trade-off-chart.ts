@@ -71,6 +71,7 @@ export function tradeOffChart(arms: readonly TradeOffArm[], options: TradeOffOpt
   );
   const toY = (value: number): number => ((most - value) / (most - least)) * plotHeight;
 
+  const notes = [note, ...(y.referenceName === undefined ? [] : [`dashed: ${y.referenceName}`])].filter(Boolean).join("; "); // prettier-ignore
   let cursor = 4;
   const down = (): number => (cursor += rowHeight);
   const heads = [
@@ -79,7 +80,7 @@ export function tradeOffChart(arms: readonly TradeOffArm[], options: TradeOffOpt
       top: down(),
       bold: true,
     })),
-    ...wrapText(note, width - 24, smallFontSize).map((content) => ({ content, top: down(), bold: false })),
+    ...wrapText(notes, width - 24, smallFontSize).map((content) => ({ content, top: down(), bold: false })),
   ];
   const present = kinds.filter((kind) => shown.some((arm) => arm.kind === kind));
   const key: { kind: string; left: number; top: number }[] = [];
@@ -160,15 +161,7 @@ export function tradeOffChart(arms: readonly TradeOffArm[], options: TradeOffOpt
             ...{ lineAnchor: "middle" as const, fill: ink.text, fontSize: smallFontSize },
           }),
         ),
-        ...(y.reference === undefined
-          ? []
-          : [
-              ruleY([toY(y.reference)], { stroke: ink.rule, strokeDasharray: "3 2" }),
-              text([y.referenceName ?? ""], {
-                ...{ x: inner - 4, y: toY(y.reference) + 9, textAnchor: "end" as const },
-                ...{ fill: ink.quiet, fontSize: smallFontSize },
-              }),
-            ]),
+        ...(y.reference === undefined ? [] : [ruleY([toY(y.reference)], { stroke: ink.rule, strokeDasharray: "3 2" })]),
         link(bars, { x1: "x1", x2: "x2", y1: "y1", y2: "y2", stroke: "color", strokeOpacity: 0.75, strokeWidth: 1.6 }),
         ...at.map(({ left, y, look: { color, symbol } }) =>
           dot([0], { x: left, y, symbol, fill: color, stroke: "#ffffff", strokeWidth: 1, r: 6 }),

@@ -81,6 +81,8 @@ const estimate = ({ value, low, high }: Averaged) => ({
 export function drawGroups({ arms, groups }: StudySummary, target: string): Drawing[] {
   const own = groups[target] ?? [];
   const shown = arms.filter(({ arm }) => own.some(({ auroc }) => (auroc[arm.name]?.value ?? null) !== null));
+  // Dots without intervals would invite a comparison that nobody can make; the table says why there are none.
+  if (own.every(({ auroc }) => Object.values(auroc).every(({ low }) => low === null))) return [];
   const charts: Drawing[] = [];
   for (let from = 0; from < shown.length; from += mostArms) {
     const part = shown.slice(from, from + mostArms);

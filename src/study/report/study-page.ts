@@ -1,7 +1,15 @@
 /** The page of a study: the question, the answer, and everything that stands behind it. */
 import { html, htmlTable, page, raw, type Html } from "./page.ts";
 import { cell, type Drawing } from "./study-charts.ts";
-import type { ArmRecord, Decision, Picture, ResultRow, StudyRecord } from "../results/index.ts";
+import {
+  meanOverSeeds,
+  type ArmRecord,
+  type Decision,
+  type Picture,
+  type ResultRow,
+  type StudyRecord,
+  type Estimate,
+} from "../results/index.ts";
 import {
   epsilonText,
   intervalOf,
@@ -56,6 +64,7 @@ export function studyPage(
     ["attacks", "What attackers got", attacks(summary, pictures)],
     ["pictures", "What left the hospital, in pictures", armPictures(summary, pictures)],
     ["training", "How the trainings went", histories(pictures)],
+    ["measures", "Everything else that was measured", measures(rows, summary)],
     ["shortcuts", "Whether the cohort can be believed", shortcuts(record)],
     ["ledger", "Every access to the patients", ledger(record)],
     ["limits", "What is assumed, and what this does not show", limits(record, summary)],
@@ -340,12 +349,18 @@ function attacks({ arms }: StudySummary, pictures: StudyPictures): Html {
 }
 
 function armPictures({ arms }: StudySummary, pictures: StudyPictures): Html | null {
-  const own = arms.filter(({ arm }) => arm.pictures.length > 0);
+  // What an attacker drew stands with the attacks.
+  const drawn = new Set(
+    arms.flatMap(({ attacks }) => attacks.flatMap(({ pictures }) => pictures.map(({ path }) => path))),
+  );
+  const own = arms
+    .map(({ mark, arm }) => ({ mark, arm, shown: arm.pictures.filter(({ path }) => !drawn.has(path)) }))
+    .filter(({ shown }) => shown.length > 0);
   if (own.length === 0) return null;
   return html`${own.map(
-    ({ mark, arm }) =>
+    ({ mark, arm, shown }) =>
       html`<h3>${mark} ${arm.name}</h3>
-        ${arm.pictures.map((picture) => pictureOf(picture, pictures))}`,
+        ${shown.map((picture) => pictureOf(picture, pictures))}`,
   )}`;
 }
 
@@ -355,6 +370,48 @@ function histories({ histories: drawn }: StudyPictures): Html | null {
     <div class="pair">${drawn.map(({ drawing }) => chart(drawing))}</div>
     <p class="quiet">The course of a training is private too and stays with the data's owner.</p>
   `;
+}
+
+/** What a metric is called in the table, where its own name does not say. */
+const metricNames: Readonly<Record<string, string>> = {
+  auroc: "AUROC",
+  auprc: "AUPRC",
+  falsePositiveRate: "false-positive rate",
+  selectionRate: "share called positive",
+  f1: "F1",
+  brier: "Brier score",
+  ece: "calibration error",
+};
+
+/** Rows of everybody, by metric and arm; what was attacked and what was asked of groups stands elsewhere. */
+function measures(rows: readonly ResultRow[], { arms, split }: StudySummary): Html | null {
+  const own = rows.filter((row) => row.group === null && row.attack === null && (row.split === null || row.split === split)); // prettier-ignore
+  const byMetric = Map.groupBy(own, ({ target, metric }) => JSON.stringify([target, metricNames[metric] ?? metric]));
+  const tables = Map.groupBy(byMetric, ([key]) => (JSON.parse(key) as [string | null])[0]);
+  if (tables.size === 0) return null;
+  return html`${[...tables].map(
+    ([target, metrics]) => html`
+      <h3>${target ?? "Of the arms as such"}</h3>
+      ${htmlTable(
+        ["", ...arms.map(({ mark, arm }) => `${mark} ${arm.name}`)],
+        metrics.map(([key, of]) => [
+          (JSON.parse(key) as [unknown, string])[1],
+          ...arms.map(({ arm }) => {
+            const mean = meanOverSeeds(of.filter((row) => row.arm === arm.name));
+            return mean === null ? "" : figureOf(mean);
+          }),
+        ]),
+        { label: `Figures by arm${target === null ? "" : ` for ${target}`}` },
+      )}
+    `,
+  )}`;
+}
+
+/** Three digits and the interval, where there is one; whole numbers as they are. */
+function figureOf({ value, low, high }: Estimate): string {
+  const text = (x: number): string =>
+    Math.abs(x) >= 1000 ? Math.round(x).toLocaleString("en-US") : String(Number(x.toPrecision(3))).replace("-", "−");
+  return low === null || high === null ? text(value) : `${text(value)} [${text(low)}, ${text(high)}]`;
 }
 
 function shortcuts({ shortcuts: found, targets }: StudyRecord): Html {
@@ -395,10 +452,10 @@ function ledger({ ledger: { rows, budgets } }: StudyRecord): Html {
     ${budgets
       .filter(({ epsilon }) => epsilon.upper > 0)
       .map(
-        ({ cohortFingerprint, unit, delta, epsilon, warnings }) =>
+        ({ cohortFingerprint, unit, delta, epsilon }) =>
           html`<p>
             Cohort <code>${cohortFingerprint.slice(0, 12)}</code>: all that was accounted comes to epsilon
-            ${epsilonText(epsilon.upper)} at delta ${delta} for each ${unit}. ${warnings.join(" ")}
+            ${epsilonText(epsilon.upper)} at delta ${delta} for each ${unit}.
           </p>`,
       )}
     ${

@@ -278,6 +278,8 @@ function fairnessSentences({ targets, groups: asked }: StudyRecord, groups: Stud
       }),
     ),
   );
+  if (all.every(({ auroc }) => Object.values(auroc).every(({ low }) => low === null)))
+    return ["There are not enough patients in any group to tell."];
   const small = all.filter(({ auroc }) => Object.values(auroc).every(({ low }) => low === null)).length;
   return [
     ...(found.length > 0
@@ -289,7 +291,7 @@ function fairnessSentences({ targets, groups: asked }: StudyRecord, groups: Stud
   ];
 }
 
-function caveats({ cohorts, shortcuts }: StudyRecord, arms: readonly ArmSummary[]): string[] {
+function caveats({ cohorts, shortcuts, ledger }: StudyRecord, arms: readonly ArmSummary[]): string[] {
   const confounded = Object.entries(shortcuts).filter(([, { verdict }]) => verdict === "confounded");
   const failed = arms.filter(({ arm }) => arm.state === "failed");
   const waiting = arms.filter(({ arm }) => arm.state === "waiting");
@@ -303,6 +305,12 @@ function caveats({ cohorts, shortcuts }: StudyRecord, arms: readonly ArmSummary[
           `Outside the epsilon of ${listOf(open.map(named))} lie accesses that are NOT ACCOUNTED; they are listed below.`,
         ]
       : []),
+    ...ledger.budgets
+      .filter(({ epsilon, warnings }) => epsilon.upper > 0 && warnings.length > 0)
+      .map(
+        ({ cohortFingerprint, epsilon, delta, unit, warnings }) =>
+          `All trainings together cost cohort ${cohortFingerprint.slice(0, 12)} epsilon ${epsilonText(epsilon.upper)} at delta ${delta} for each ${unit}, but ${warnings.join("; ")}.`, // prettier-ignore
+      ),
     ...(failed.length > 0
       ? [`${listOf(failed.map(named))} failed and ${failed.length > 1 ? "have" : "has"} no figures.`]
       : []),

@@ -13,7 +13,7 @@ const withCurves = {
   ...record,
   arms: record.arms.map(
     (arm, i) =>
-    i === 0 ? { ...arm, runs: arm.runs.map((run, k) => ({ ...run, curves: k === 0 ? "runs/curves.json" : "gone" })) } : arm, // prettier-ignore
+    i === 0 ? { ...arm, runs: arm.runs.map((run, k) => ({ ...run, curves: k === 0 ? "runs/course.jsonl" : "gone" })) } : arm, // prettier-ignore
   ),
 };
 const writeRecord = (own: typeof record) => writeFile(join(folder, studyFiles.record), JSON.stringify(own));
@@ -41,11 +41,8 @@ beforeAll(async () => {
   await writeFile(join(folder, "pictures/matching.png"), await picture(1400));
   await writeFile(join(folder, "pictures/encoded.png"), await picture(200));
   await mkdir(join(folder, "runs"));
-  const points = Array.from({ length: 40 }, (_, i) => [i, 1 / (1 + i)]);
-  await writeFile(
-    join(folder, "runs/curves.json"),
-    JSON.stringify({ over: "step", lines: [{ name: "loss", points }] }),
-  );
+  const points = Array.from({ length: 40 }, (_, i) => JSON.stringify([i, 1 / (1 + i)]));
+  await writeFile(join(folder, "runs/course.jsonl"), points.join("\n"));
   await writeRows(join(folder, studyFiles.results), rows);
   await writeRecord(withCurves);
   report = await writeReport(folder);
@@ -104,7 +101,7 @@ describe("writeReport", () => {
   });
 
   it("theCourseOfATraining_isDrawnWhereItWasKept", () => {
-    expect(textOf("training")).toContain("A plain: loss");
+    expect(textOf("training")).toContain("A plain");
     expect(document.querySelectorAll("#training svg")).toHaveLength(1);
   });
 

@@ -5,8 +5,7 @@ import sharp from "sharp";
 import { LeadglassError } from "../../errors.ts";
 import { writeAtomically } from "../../training/checkpoint.ts";
 import { studyPage, type ShownPicture, type StudyPictures } from "./study-page.ts";
-import { readRows, studyFiles, type Picture, type ResultRow, type StudyRecord } from "../results/index.ts";
-import { coursesOf } from "./courses.ts";
+import { readCourse, readRows, studyFiles, type Picture, type ResultRow, type StudyRecord } from "../results/index.ts";
 import { summarise, type StudySummary } from "./summary.ts";
 
 const jsonFile = "report.json";
@@ -74,12 +73,14 @@ async function draw(folder: string, record: StudyRecord, summary: StudySummary) 
   const each = <T>(of: (target: string) => T): Record<string, T> =>
     Object.fromEntries(record.targets.map((target) => [target, of(target)]));
   const histories = [];
-  for (const { mark, arm } of summary.arms)
-    for (const { what, over, lines } of await coursesOf(folder, arm)) {
-      const title = `${mark} ${arm.name}: ${what}`;
-      const drawing = drawHistory(lines, { title, y: what, x: over });
-      if (drawing !== null) histories.push({ title, drawing });
-    }
+  for (const { mark, arm } of summary.arms) {
+    const lines = [];
+    for (const { seed, curves } of arm.runs)
+      if (curves !== undefined) lines.push({ name: `seed ${seed}`, points: await readCourse(join(folder, curves)) });
+    const title = `${mark} ${arm.name}`;
+    const drawing = drawHistory(lines.filter(({ points }) => points.length > 1), { title, y: "training loss", x: "step" }); // prettier-ignore
+    if (drawing !== null) histories.push({ title, drawing });
+  }
   const drawn: StudyPictures = {
     tradeOffs: each((target) => drawTradeOffs(summary, target)),
     utility: drawUtility(summary, record.targets),

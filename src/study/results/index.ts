@@ -1,3 +1,4 @@
+export * from "./course.ts";
 export * from "./decide.ts";
 export * from "./estimates.ts";
 export * from "./record.ts";

@@ -25,7 +25,7 @@ export interface ArmRun {
   readonly seed: number;
   /** Relative to the study's folder, as the next two. */
   readonly folder: string;
-  /** The training history, where there is one. */
+  /** The course of the training, as `readCourse` reads it; the file may be missing. */
   readonly curves?: string;
   /** Images and probabilities of the evaluated split, for the owner. */
   readonly predictions?: string;

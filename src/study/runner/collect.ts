@@ -6,7 +6,7 @@ import { readLedgerFile } from "../cohort-ledger.ts";
 import type { Study } from "../file/schema.ts";
 import type { JudgeReport } from "../judge-run.ts";
 import { membershipAttacks, type MembershipReport } from "../membership.ts";
-import type { ArmRecord, AttackRecord, Picture, ResultRow } from "../results/index.ts";
+import { courseFile, type ArmRecord, type AttackRecord, type Picture, type ResultRow } from "../results/index.ts";
 import { attacks as encodingAttacks } from "../../encoding/attacks/table.ts";
 import type { AttackOutput } from "./encoding-tasks.ts";
 import type { EvaluateOutput, TrainOutput } from "./model-tasks.ts";
@@ -127,7 +127,7 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
       assumptions: assumptionsOf(planned, reports),
       runs: planned.seeds.flatMap(
         ({ seed, trained, evaluated: task }) =>
-        outputOf(trained as Task) === undefined ? [] : [{ seed, folder: place(trained, "run"), ...(outputOf(task) ? { predictions: place(task, predictionFile) } : {}) }], // prettier-ignore
+        outputOf(trained as Task) === undefined ? [] : [{ seed, folder: place(trained, "run"), curves: place(trained, courseFile), ...(outputOf(task) ? { predictions: place(task, predictionFile) } : {}) }], // prettier-ignore
       ),
       pictures,
       notAccounted: [...new Set(reports.flatMap((report) => report.privacy?.notAccounted ?? []))],

@@ -11,7 +11,9 @@ import { encodeCohort, keyOf, schemeNamed, type Scheme } from "../../encoding/in
 import { LeadglassError } from "../../errors.ts";
 import { evaluateTargets } from "../../evaluation/index.ts";
 import { seededRandom, shuffle } from "../../math/random.ts";
+import type { TrainingProgress } from "../../training/index.ts";
 import { appendToCohortLedger, ledgerForRun } from "../cohort-ledger.ts";
+import { courseFile, courseRecorder } from "../results/index.ts";
 import { groupingOf } from "../evaluate-run.ts";
 import type { ArmOf, Study } from "../file/schema.ts";
 import { predictRelease, trainReleases, type ReleaseTrainReport } from "../release-run.ts";
@@ -133,12 +135,16 @@ export function releaseTrainTask(
     ...{ kind: "train-releases", name: `train ${arm.name}, seed ${seed}`, needs: [encoded] },
     settings: { choices: arm.train, targets, seed },
     run: async ({ folder, outputOf, onProgress, signal }) => {
+      const keepCourse = courseRecorder(join(folder, courseFile));
       const request = {
         ...{ releases: outputOf(encoded).releases.map(({ dir }) => dir), targets, out: join(folder, "run"), seed },
         choices: arm.train as Parameters<typeof trainReleases>[0]["choices"],
         ...(signal ? { signal } : {}),
         onFeatures: (done: number, total: number) => onProgress("reading", done, total),
-        onStep: ({ step, steps }: { step: number; steps: number }) => onProgress("step", step, steps),
+        onStep: (progress: TrainingProgress) => {
+          keepCourse(progress);
+          onProgress("step", progress.step, progress.steps);
+        },
       };
       // What was interrupted goes on from its checkpoint, or, without a whole beginning, from the start.
       const report = await trainReleases({ ...request, resume: true }).catch(async (error: unknown) => {

@@ -6,6 +6,7 @@ import { evaluateRun, type EvaluateReport } from "../evaluate-run.ts";
 import { auditMembership, type MembershipAttackName, type MembershipReport } from "../membership.ts";
 import { trainRun, type TrainReport } from "../train-run.ts";
 import type { CohortOutput } from "./cohort-tasks.ts";
+import { courseFile, courseRecorder } from "../results/index.ts";
 import { keepPrediction } from "./prediction.ts";
 import type { Task } from "./task.ts";
 
@@ -38,6 +39,7 @@ export function trainTask(
       const begun = await isThere(join(run, "run.json"));
       // A folder without its record was left before anything was entered in a ledger.
       if (!begun) await rm(run, { recursive: true, force: true });
+      const keepCourse = courseRecorder(join(folder, courseFile));
       const report = await trainRun({
         ...{ cohort: outputOf(images).dir, targets, out: run, seed, ledger: ledgers, resume: begun },
         choices: synthetic ? { ...choices, synthetic: outputOf(synthetic).dir } : choices,
@@ -45,7 +47,10 @@ export function trainTask(
         ...(signal ? { signal } : {}),
         checkpointSeconds: 10,
         onFeatures: (done, total) => onProgress("reading", done, total),
-        onStep: ({ step, steps }) => onProgress("step", step, steps),
+        onStep: (progress) => {
+          keepCourse(progress);
+          onProgress("step", progress.step, progress.steps);
+        },
       });
       return { run, report };
     },
