@@ -8,7 +8,7 @@ import { leadglass } from "../../src/cli/main.ts";
 type Command = Extract<Declared, { command: unknown }>["command"];
 
 /** All commands, in the order in which help lists them. */
-async function commandsOf(declaration: Declared): Promise<Command[]> {
+export async function commandsOf(declaration: Declared): Promise<Command[]> {
   if ("command" in declaration) return [declaration.command];
   const { commands, own } = declaration.group;
   const found: Command[] = [];
