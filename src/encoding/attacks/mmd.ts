@@ -64,7 +64,7 @@ export async function breakByMmd(
   { codes, candidates }: { readonly codes: Vectors; readonly candidates: Vectors },
   {
     seed,
-    steps = 800,
+    steps = 2000,
     learningRate = 1e-3,
     onProgress,
   }: {
