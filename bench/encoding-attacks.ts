@@ -219,7 +219,8 @@ if (values.table !== undefined) {
       ["*chance*", "0.5", ...columns.map(chanceOf)],
       ...common.map((r) => [
         r.case,
-        r.utility ? share(r.utility) : "",
+        // What an attacker misses in a release that teaches nothing is no privacy.
+        r.utility ? `${share(r.utility)}${r.utility.low! <= 0.5 ? ", nothing learned" : ""}` : "not run",
         ...columns.map((a) => (r.attacks[a]?.success ? share(r.attacks[a].success) : "does not apply")),
       ]),
     ];
