@@ -102,10 +102,10 @@ export async function runTasks(
       else {
         const rest = order.slice(at + 1).filter((t) => !byKey.has(taskKey(t)));
         const started = performance.now();
-        const elapsed = (): number => (performance.now() - started) / 1000;
         const tell = (doing: string): void => {
-          const own = Math.max(clock.of(task), elapsed());
-          onProgress(clock.spent() + elapsed(), clock.spent() + own + rest.reduce((sum, t) => sum + clock.of(t), 0), doing); // prettier-ignore
+          const elapsed = (performance.now() - started) / 1000;
+          const own = Math.max(clock.of(task), elapsed);
+          onProgress(clock.spent() + elapsed, clock.spent() + own + rest.reduce((sum, t) => sum + clock.of(t), 0), doing); // prettier-ignore
         };
         tell(task.name);
         await mkdir(folder, { recursive: true });
