@@ -1,6 +1,6 @@
 /** Whole runs on whole cohorts, as the command line does them: train, evaluate, predict, export, demonstrate. */
 export { setBudget, type BudgetSet } from "./budget.ts";
-export { runDemo, type DemoArm, type DemoOptions, type DemoReport } from "./demo.ts";
+export { runDemo, type DemoOptions, type DemoReport } from "./demo.ts";
 export { compareEncodings, type CompareReport, type CompareRequest, type ComparedArm } from "./compare-encodings.ts";
 export {
   compareSynthetic,

@@ -1,71 +1,30 @@
-import { runDemo, type DemoReport } from "../../study/demo.ts";
+import { runDemo } from "../../study/demo.ts";
 import { meaningOf } from "../../study/report/meaning.ts";
 import { command } from "../command.ts";
-import { duration, interval, significant, significantUp, styled, table } from "../output.ts";
-import type { Progress } from "../progress.ts";
+import { textOf } from "./study-run.ts";
 
 export const demo = command({
   name: "demo",
   about:
-    "Draws a cohort of phantom patients, trains a model without and two with differential privacy, compares them on the test patients, and writes a report with pictures. About a minute on two cores.",
+    "Runs a study of phantom patients: trains without and with differential privacy, on encodings and on synthetic images, attacks what would be shared, and writes a report that says which way to go. Minutes on two cores.",
   options: {
     out: { kind: "text", value: "DIR", about: "where to; numbered where it exists", initial: "leadglass-demo" },
     patients: { kind: "whole", value: "N", about: "how many patients to draw", atLeast: 120, initial: 360 },
   },
   examples: ["leadglass demo", "leadglass demo --out /tmp/demo --json"],
   async run({ out, patients }, terminal) {
-    const stages = new Map<string, Progress>();
-    using bars = new DisposableStack();
-    let current: Progress | undefined;
-    const report = await runDemo({
-      out,
-      patients,
-      signal: terminal.signal,
-      onNote: (line) => {
-        current?.[Symbol.dispose]();
-        terminal.note(line);
-      },
-      onProgress: (stage, unit, done, total) => {
-        let bar = stages.get(stage);
-        if (!bar) {
-          current?.[Symbol.dispose]();
-          // A training looks after interrupts itself; the other stages stop here.
-          bar = bars.use(terminal.progress(stage, unit, { leave: stage.startsWith("training") }));
-          stages.set(stage, bar);
-          current = bar;
-        }
-        bar.update(done, total);
-      },
+    using bar = terminal.progress("demo", "s of work", { leave: true });
+    const done = await runDemo({
+      ...{ out, patients, signal: terminal.signal, onNote: terminal.note },
+      onProgress: (seconds, total, doing) => bar.update(Math.round(seconds), Math.max(1, Math.round(total)), doing),
     });
-    return { json: report, text: textOf(report) };
+    bar[Symbol.dispose]();
+    const { record, rows: _rows, ...rest } = done;
+    const { arms, attacks, costs, decision } = record;
+    const promises = Object.entries(done.attackers).map(([arm, bound]) => `${arm}: ${meaningOf(bound)}`);
+    return {
+      json: { ...rest, arms, attacks, costs, decision },
+      text: [...promises, "", textOf(done, done.report)].join("\n"),
+    };
   },
 });
-
-function textOf({ arms, target, testImages, testPatients, report, seconds }: DemoReport): string {
-  const bold = (text: string) => styled("bold", text, process.stdout);
-  return [
-    "",
-    bold(`Is the mass ${target}? ${testImages} test images of ${testPatients} patients, 95 % intervals`),
-    "",
-    table([
-      ["", "AUROC", "accuracy", "sensitivity", "specificity"],
-      ...arms.map(({ name, metrics }) => {
-        const { auroc, accuracy, sensitivity, specificity } = metrics[target]!;
-        return [name, ...[auroc, accuracy, sensitivity, specificity].map(interval)];
-      }),
-    ]),
-    "",
-    bold("What the private models promise"),
-    "",
-    ...arms.flatMap(({ name, privacy, attacker }) =>
-      privacy && attacker
-        ? [
-            `${name}: at most ${significantUp(privacy.epsilon)} at delta ${significant(privacy.delta)} for each ${privacy.unit}.`,
-            `  ${meaningOf(attacker)}`,
-          ]
-        : [`${name}: nothing. It may give away who was in the training.`],
-    ),
-    "",
-    `${duration(seconds)}. The report: ${bold(report)}`,
-  ].join("\n");
-}
