@@ -35,8 +35,9 @@ async function helpOf(command: CommandDef): Promise<string> {
 describe("help says what a command does, its options, and an example", () => {
   it("demo", async () => {
     expect(await helpOf(demo)).toMatchInlineSnapshot(`
-      "Draws a cohort of phantom patients, trains a model without and two with differential privacy,
-      compares them on the test patients, and writes a report with pictures. About a minute on two cores.
+      "Runs a study of phantom patients: trains without and with differential privacy, on encodings and on
+      synthetic images, attacks what would be shared, and writes a report that says which way to go.
+      Minutes on two cores.
 
       Usage: leadglass demo [options]
 

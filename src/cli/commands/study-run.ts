@@ -101,7 +101,7 @@ function checkText({ arms, targets }: Study, work: Readonly<Record<string, numbe
   ].join("\n");
 }
 
-function textOf({ record, rows, counts, results, seconds }: StudyRunReport, page: string): string {
+export function textOf({ record, rows, counts, results, seconds }: StudyRunReport, page: string): string {
   const of = (arm: string, target: string, metric: string): readonly ResultRow[] =>
     rows.filter((r) => r.arm === arm && r.target === target && r.metric === metric && r.group === null);
   const cell = (arm: string, target: string, metric: string): string => {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -129,6 +129,48 @@ describe("runTasks", () => {
     await expect(run([task])).rejects.toThrow("killed");
     expect((await run([task])).outcomes.get(task)).toMatchObject({ output: 0 });
     await expect(readFile(join(taskFolder(out, task), "step-1"))).rejects.toThrow("ENOENT");
+  });
+
+  it("interrupt_endsATaskAtItsNextWordOfProgress_orBeforeItStarts_unlessItLooksAfterItself", async () => {
+    const cancelled = new AbortController();
+    const telling = (name: string, more: (context: Parameters<Task["run"]>[0]) => unknown): Task => ({
+      ...{ kind: "telling", name, settings: name, needs: [] },
+      run: (context) => {
+        cancelled.abort();
+        const answer = more(context);
+        context.onProgress("step", 1, 2);
+        ran.push(name);
+        return Promise.resolve(answer);
+      },
+    });
+    const options = { out, ledgers: out, signal: cancelled.signal };
+    const code = { code: "LG-RUNTIME-004" };
+    await expect(runTasks([telling("ends", () => null)], options)).rejects.toMatchObject(code);
+    await expect(runTasks([sum("not begun", 1)], options)).rejects.toMatchObject(code);
+    expect(ran).toEqual([]);
+    const again = { ...options, signal: new AbortController().signal };
+    expect((await runTasks([telling("saves", ({ signal }) => signal?.aborted)], again)).counts.done).toBe(1);
+    expect(ran).toEqual(["saves"]);
+  });
+
+  it("studyThatWasMoved_findsWhatItMade", async () => {
+    const task: Task<{ run: string }> = {
+      ...{ kind: "made", name: "a", settings: 1, needs: [] },
+      run: async ({ folder }) => {
+        await writeFile(join(folder, "made"), "whole");
+        return { run: join(folder, "made") };
+      },
+    };
+    const reads: Task<string> = {
+      ...{ kind: "reads", name: "b", settings: 1, needs: [task] },
+      run: ({ outputOf }) => readFile(outputOf(task).run, "utf8"),
+    };
+    await run([task]);
+    await rename(out, `${out}-moved`);
+    out = `${out}-moved`;
+    const { outcomes, counts } = await run([task, reads]);
+    expect(counts).toMatchObject({ done: 1, reused: 1 });
+    expect(outcomes.get(reads)).toMatchObject({ output: "whole" });
   });
 
   it("progress_endsAtWhatWasDone_andNeverPassesTheWhole", async () => {

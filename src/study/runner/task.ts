@@ -1,7 +1,7 @@
 /** Work of a study as a graph of tasks that are named by their content, so that nothing is done twice. */
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve, sep } from "node:path";
 import { LeadglassError } from "../../errors.ts";
 import { writeAtomically } from "../../training/checkpoint.ts";
 
@@ -13,6 +13,7 @@ export interface TaskContext {
   readonly folder: string;
   /** Where every cohort's ledger of this study lies. */
   readonly ledgers: string;
+  /** A task that takes it looks after interrupts itself; any other ends at its next word of progress. */
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (stage: string, done: number, total: number) => void;
   readonly onNote: (line: string) => void;
@@ -83,7 +84,8 @@ export async function runTasks(
   tasks: readonly Task[],
   options: RunTasksOptions,
 ): Promise<{ outcomes: ReadonlyMap<Task, Outcome>; counts: TaskCounts }> {
-  const { out, ledgers, signal, onNote = () => {}, onProgress = () => {} } = options;
+  const { ledgers, signal, onNote = () => {}, onProgress = () => {} } = options;
+  const out = resolve(options.out);
   const order = inOrder(tasks);
   const outcomes = new Map<Task, Outcome>();
   const byKey = new Map<string, Outcome>();
@@ -97,7 +99,7 @@ export async function runTasks(
       outcome = { state: "waiting", because: failed.state === "failed" ? failed.error : (failed as { because: LeadglassError }).because }; // prettier-ignore
     else {
       const folder = taskFolder(out, task);
-      const before = await readMark(folder, task);
+      const before = await readMark(out, task);
       if (before) outcome = { state: "done", ...before, reused: true };
       else {
         const rest = order.slice(at + 1).filter((t) => !byKey.has(taskKey(t)));
@@ -109,14 +111,23 @@ export async function runTasks(
         };
         tell(task.name);
         await mkdir(folder, { recursive: true });
+        throwIfCancelled(signal, task);
+        let looksAfterItself = false;
         outcome = await attempt(task, {
-          ...{ folder, ledgers, signal, onNote },
-          onProgress: (stage, done, total) => tell(`${task.name}${stage === "" ? "" : `, ${stage}`} ${done}/${total}`),
+          ...{ folder, ledgers, onNote },
+          get signal() {
+            looksAfterItself = true;
+            return signal;
+          },
+          onProgress: (stage, done, total) => {
+            if (!looksAfterItself) throwIfCancelled(signal, task);
+            tell(`${task.name}${stage === "" ? "" : `, ${stage}`} ${done}/${total}`);
+          },
           outputOf: <T>(other: Task<T>): T => (outcomes.get(other) as { output: unknown }).output as T,
           folderOf: (other) => taskFolder(out, other),
         });
         if (outcome.state === "done")
-          await writeAtomically(join(folder, markFile), JSON.stringify({ key: taskKey(task), name: task.name, seconds: outcome.seconds, output: outcome.output })); // prettier-ignore
+          await writeAtomically(join(folder, markFile), JSON.stringify({ key: taskKey(task), name: task.name, seconds: outcome.seconds, output: outcome.output }, within(out).stored)); // prettier-ignore
         else if (outcome.state === "failed") onNote(`${task.name}: ${outcome.error.code} ${outcome.error.message}`);
       }
       if (outcome.state === "done") clock.add(task, outcome.seconds, outcome.reused);
@@ -136,6 +147,21 @@ export async function runTasks(
     },
   };
 }
+
+function throwIfCancelled(signal: AbortSignal | undefined, { name }: Task): void {
+  if (signal?.aborted)
+    throw new LeadglassError("LG-RUNTIME-004", `the study was cancelled: ${name} is not done`, {
+      hint: "Run the same command again: it goes on where it stopped.",
+    });
+}
+
+/** Paths in the study's folder are kept relative to it, so that it may be moved between runs. */
+const within = (out: string) => ({
+  stored: (_key: string, value: unknown): unknown =>
+    typeof value === "string" && value.startsWith(out + sep) ? `{study}${value.slice(out.length)}` : value,
+  read: (_key: string, value: unknown): unknown =>
+    typeof value === "string" && value.startsWith(`{study}${sep}`) ? out + value.slice("{study}".length) : value,
+});
 
 async function attempt(task: Task, context: TaskContext): Promise<Outcome> {
   const started = performance.now();
@@ -177,11 +203,11 @@ function expectedSeconds() {
   };
 }
 
-async function readMark(folder: string, task: Task): Promise<{ output: unknown; seconds: number } | undefined> {
-  const text = await readFile(join(folder, markFile), "utf8").catch(() => undefined);
+async function readMark(out: string, task: Task): Promise<{ output: unknown; seconds: number } | undefined> {
+  const text = await readFile(join(taskFolder(out, task), markFile), "utf8").catch(() => undefined);
   if (text === undefined) return undefined;
   try {
-    const mark = JSON.parse(text) as { key: string; output: unknown; seconds: number };
+    const mark = JSON.parse(text, within(out).read) as { key: string; output: unknown; seconds: number };
     return mark.key === taskKey(task) ? { output: mark.output, seconds: mark.seconds } : undefined;
   } catch {
     return undefined;
