@@ -177,9 +177,15 @@ for (const name of staged ? asked : []) {
   const data = values.phantoms === undefined ? basename(values.data) : `phantoms ${values.phantoms}`;
   let row = rows.find((r) => r.case === name && r.width === width && r.images === images && r.data === data && r.seed === seed); // prettier-ignore
   if (!row) rows.push((row = { case: name, width, images, data, seed, attacks: {} }));
-  const missing = (values.attacks === "all" ? attackNames : values.attacks.split(",")).filter((a) => !row.attacks[a]);
+  const missing = (values.attacks === "all" ? attackNames : values.attacks.split(",").filter(Boolean)).filter(
+    (a) => !row.attacks[a],
+  );
   if (missing.length > 0 || (values.pictures && !row.reconstruction)) {
-    const { view, truth } = await stageRelease({ ...staged!.release, scheme, shape, known, seed, random: seededRandom(seed, "nonces") }); // prettier-ignore
+    const { view, truth } = await stageRelease({
+      ...{ ...staged!.release, scheme, shape, known, seed },
+      key: { secret: seededRandom(seed, "key").bytes(32) },
+      random: seededRandom(seed, "nonces"),
+    });
     const shared = nothingShared();
     for (const attack of missing) {
       try {

@@ -86,7 +86,7 @@ async function stageControl(
           },
         }
       : {}),
-    ...(kind === "breached" ? { key: { secret: ownBytes(seed, `key ${breachedKey}`) } } : {}),
+    key: { secret: ownBytes(seed, kind === "breached" ? `key ${breachedKey}` : "control") },
   });
 }
 
