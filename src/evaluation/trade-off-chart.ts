@@ -61,6 +61,8 @@ export function tradeOffChart(arms: readonly TradeOffArm[], options: TradeOffOpt
   const shown = arms.filter(({ utility }) => utility.value !== null);
   if (shown.length === 0) throw new LeadglassError("LG-EVAL-006", "arms: none has a value to be drawn");
   const look = lookByName(kinds);
+  const xLines = wrapText(x.label, width - 24, smallFontSize);
+  const bottom = margin.bottom + 15 * (xLines.length - 1);
   const inner = width - margin.left - margin.right;
   const inBand = shown.filter((arm) => place(arm.x) === null);
   const wide = Math.min(band.most * inner, Math.max(band.least * inner, band.each * inBand.length));
@@ -122,8 +124,8 @@ export function tradeOffChart(arms: readonly TradeOffArm[], options: TradeOffOpt
   return renderSvg(
     title || `${y.label} against ${x.label}`,
     {
-      ...{ width, height: marginTop + plotHeight + margin.bottom, marginTop },
-      ...{ marginLeft: margin.left, marginRight: margin.right, marginBottom: margin.bottom },
+      ...{ width, height: marginTop + plotHeight + bottom, marginTop },
+      ...{ marginLeft: margin.left, marginRight: margin.right, marginBottom: bottom },
       style: { fontSize: `${fontSize}px` },
       x: { domain: [0, inner], range: [margin.left, margin.left + inner] },
       y: { domain: [0, plotHeight], range: [marginTop, marginTop + plotHeight] },
@@ -155,7 +157,7 @@ export function tradeOffChart(arms: readonly TradeOffArm[], options: TradeOffOpt
             ...{ tickSize: 4, label: null },
           },
         ),
-        ...wrapText(x.label, width - 24, smallFontSize).map((content, i) =>
+        ...xLines.map((content, i) =>
           text([content], {
             ...{ ...anchor, dx: width / 2 - margin.left, dy: plotHeight + 38 + i * 15, textAnchor: "middle" as const },
             ...{ lineAnchor: "middle" as const, fill: ink.text, fontSize: smallFontSize },
@@ -247,9 +249,11 @@ function rangeOf(intervals: readonly Interval[], reference: number | undefined):
 }
 
 const tenths = (least: number, most: number): number[] => {
-  const n = Math.round(10 * (most - least));
-  const step = n > 7 ? 2 : 1;
-  return Array.from({ length: Math.floor(n / step) + 1 }, (_, i) => least + (i * step) / 10);
+  const [from, to] = [Math.round(10 * least), Math.round(10 * most)];
+  const step = to - from > 7 ? 2 : 1;
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+    .filter((tenth) => tenth % step === 0)
+    .map((tenth) => tenth / 10);
 };
 
 /** Puts each mark beside its dot where it touches the fewest dots and marks: right, left, above or below. */

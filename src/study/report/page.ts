@@ -145,6 +145,8 @@ footer { color: var(--quiet); font-size: .9rem; margin-top: 1.5rem; }
   td[data-label]:not([data-label=""]) { display: grid; grid-template-columns: 8.5rem 1fr; gap: .6rem; }
   td[data-label]:not([data-label=""])::before { content: attr(data-label); color: var(--quiet); }
   td:has(.bar) { width: 100%; }
+  td > .tag { justify-self: start; white-space: normal; border-radius: .75rem; }
+  td ul { padding-left: 0; list-style: none; }
 }
 @media print {
   body { background: #fff; font-size: 10.5pt; }

@@ -80,9 +80,7 @@ const estimate = ({ value, low, high }: Averaged) => ({
 /** AUROC group by group, up to six arms a chart. */
 export function drawGroups({ arms, groups }: StudySummary, target: string): Drawing[] {
   const own = groups[target] ?? [];
-  const shown = arms.filter(({ arm }) => own.some(({ auroc }) => (auroc[arm.name]?.value ?? null) !== null));
-  // Dots without intervals would invite a comparison that nobody can make; the table says why there are none.
-  if (own.every(({ auroc }) => Object.values(auroc).every(({ low }) => low === null))) return [];
+  const shown = arms.filter(({ arm }) => own.some(({ auroc }) => (auroc[arm.name]?.low ?? null) !== null));
   const charts: Drawing[] = [];
   for (let from = 0; from < shown.length; from += mostArms) {
     const part = shown.slice(from, from + mostArms);
@@ -94,8 +92,11 @@ export function drawGroups({ arms, groups }: StudySummary, target: string): Draw
         return [
           {
             ...{ label: `${column}: ${value}`, detail, model: `${mark}  ${arm.name}`, reference: 0.5 },
-            ...estimate(measured),
-            ...(measured.patients === null ? { reason: "suppressed" } : {}),
+            // A value without an interval would invite a comparison that nobody can make.
+            ...(measured.low === null ? { value: null, low: null, high: null } : estimate(measured)),
+            ...(measured.low === null
+              ? { reason: measured.patients === null ? "suppressed" : "too few patients" }
+              : {}),
           },
         ];
       }),
@@ -123,3 +124,7 @@ export const cell = (value: Averaged | undefined): string => {
   if (value.patients === null && value.value === null) return "suppressed: too few patients to be shown";
   return intervalOf(value);
 };
+
+/** The same for a group: without an interval there is nothing to be compared. */
+export const groupCell = (value: Averaged | undefined): string =>
+  value?.low === null && value.patients !== null ? "not enough patients to tell" : cell(value);

@@ -1,6 +1,6 @@
 /** The page of a study: the question, the answer, and everything that stands behind it. */
 import { html, htmlTable, page, raw, type Html } from "./page.ts";
-import { cell, type Drawing } from "./study-charts.ts";
+import { cell, groupCell, type Drawing } from "./study-charts.ts";
 import {
   meanOverSeeds,
   type ArmRecord,
@@ -230,11 +230,10 @@ function decisionSection(decision: Decision | undefined, { arms }: StudySummary)
       arms.flatMap((each) => {
         const own = decision.arms.find(({ arm }) => arm === each.arm.name);
         if (own === undefined) return [];
-        const [text, kind] = answers[own.qualifies];
         return [
           [
             armName(each),
-            tag(own.qualifies === "yes" ? "yes" : text, kind),
+            tag(own.qualifies, answers[own.qualifies][1]),
             html`<ul>
               ${own.reasons.map(
                 ({ constraint, meets, evidence }) =>
@@ -277,7 +276,7 @@ function fairness(record: StudyRecord, { arms, groups }: StudySummary, drawings:
                   return [
                     `${column}: ${value}`,
                     patients === null ? "suppressed" : String(patients),
-                    ...measured.map(({ arm }) => cell(auroc[arm.name])),
+                    ...measured.map(({ arm }) => groupCell(auroc[arm.name])),
                   ];
                 }),
                 { label: `AUROC for ${target} by group and arm` },
@@ -285,8 +284,8 @@ function fairness(record: StudyRecord, { arms, groups }: StudySummary, drawings:
         }`;
     })}
     <p class="quiet">
-      AUROC within each group. Groups of few patients have wide intervals or none: that says nothing about fairness
-      either way. Small groups are suppressed where figures are made for release.
+      AUROC within each group. Where a group has no interval, its few patients say nothing about fairness either way,
+      and its value is not shown. Small groups are suppressed where figures are made for release.
     </p>
   `;
 }
@@ -315,15 +314,16 @@ function attacks({ arms }: StudySummary, pictures: StudyPictures): Html {
       run.length === 0
         ? html`<p>No attack was run. Nothing here says that anything is safe.</p>`
         : htmlTable(
-            ["arm", "attack", "success", "guessing", "verdict", "knows", "took"],
+            ["arm", "attack", "success", "guessing", "verdict", "took"],
             run.flatMap((each) =>
               each.attacks.map((attack) => [
                 armName(each),
-                html`${attack.attack}<br /><span class="quiet">${attack.about}</span>`,
+                html`${attack.attack}<br /><span class="quiet"
+                    >${attack.about}. Knows: ${attack.knowledge.join("; ")}.</span
+                  >`,
                 intervalOf(attack.success),
                 attack.chance.toFixed(3),
                 tag(...shown[attack.shows]),
-                attack.knowledge.join("; "),
                 `${attack.seconds < 10 ? attack.seconds.toFixed(1) : Math.round(attack.seconds)} s`,
               ]),
             ),
