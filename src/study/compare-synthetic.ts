@@ -11,7 +11,7 @@ import { architectureNamed, hasFixedFeatures } from "../nn/index.ts";
 import { spent, type DpPlan } from "../privacy/index.ts";
 import { startEngine, type Engine } from "../runtime/index.ts";
 import { writeAtomically } from "../training/checkpoint.ts";
-import { train } from "../training/index.ts";
+import { train, type TrainingResult } from "../training/index.ts";
 import { appendToCohortLedger, ledgerForRun } from "./cohort-ledger.ts";
 import { openRows, predictImages, prepareRows, type PreparedData, type RowSource } from "./rows.ts";
 import { codeVersion } from "./run-folder.ts";
@@ -193,6 +193,8 @@ interface Material {
   readonly synthetic: PreparedData;
   readonly noise: PreparedData;
   readonly units: Readonly<Record<"patient" | "image", readonly (readonly number[])[]>>;
+  /** What was trained before on images that are nobody's, by kind and seed: it is the same at every epsilon. */
+  readonly pretrained: Map<string, TrainingResult>;
   readonly score: (
     parameters: Readonly<Record<string, Float32Array>>,
   ) => Promise<Record<(typeof judged)[number], number[]>>;
@@ -245,7 +247,7 @@ async function prepare({
     return scores;
   };
   return {
-    ...{ real, synthetic: made, noise, score },
+    ...{ real, synthetic: made, noise, score, pretrained: new Map<string, TrainingResult>() },
     units: { patient: patients.filter((p) => p.length > 0), image: single(labelled("train")) },
   };
 }
@@ -320,13 +322,16 @@ async function trainStrategy(
     const own: PreparedData = { ...real, data: { ...real.data, units: units[unit] } };
     const rows = strategy.use === "alone" ? nobody : strategy.use === "pool" ? pooledRows(own, nobody) : own;
     const signal = o.signal ? { signal: o.signal } : {};
-    const before =
-      strategy.use === "before"
-        ? await train({
-            ...{ engine, ...nobody, ...signal },
-            settings: planned(`${seed}, before`, { ...strategy, use: "alone" }, { model }).settings,
-          })
-        : undefined;
+    const start = `${strategy.noise ? "noise" : "synthetic"} ${seed}`;
+    if (strategy.use === "before" && !o.pretrained.has(start))
+      o.pretrained.set(
+        start,
+        await train({
+          ...{ engine, ...nobody, ...signal },
+          settings: planned(`${seed}, before`, { ...strategy, use: "alone" }, { model }).settings,
+        }),
+      );
+    const before = strategy.use === "before" ? o.pretrained.get(start) : undefined;
     const { parameters, steps } = await train({
       ...{ engine, ...rows, settings, ...signal },
       ...(strategy.use === "beside" ? { beside: nobody.data } : {}),

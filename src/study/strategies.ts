@@ -105,7 +105,10 @@ export function planStrategy(
     });
     chosen = { ...chosen, plan: matched, optimiser };
   }
-  const settings = settingsOf(chosen, seed, true);
+  // Units of one image have no more views than there are fixed variants: the rest would be padding.
+  const single = strategy.use === "alone" || unit === "image";
+  const views = single && chosen.variants !== "random" ? Math.min(chosen.views, chosen.variants) : chosen.views;
+  const settings = { ...settingsOf(chosen, seed, true), views };
   const beside = { weight, batchSize: chosen.plan?.expectedBatchSize ?? chosen.batchSize };
   return { chosen, settings: strategy.use === "beside" ? { ...settings, beside } : settings, unit };
 }
