@@ -98,7 +98,7 @@ describe("memorisation of 20 images", () => {
     expect(nearestNeighbour.memorised).toBe(true);
   });
   it("theDefaultGenerator_isNot", async () => {
-    await synthTrain({ cohort: at("real"), target: "malignant", out: at("default"), choices: { model: "spectral", imageSize: size }, ledger: at("ledgers"), seed: 1 }); // prettier-ignore
+    await synthTrain({ cohort: at("real"), target: "malignant", out: at("default"), choices: { imageSize: size }, ledger: at("ledgers"), seed: 1 }); // prettier-ignore
     await synthSample({ run: at("default"), perClass, out: at("drawn"), seed: 1 });
     const { nearestNeighbour } = await judge("drawn");
     console.log("default:", nearestNeighbour.spaces);

@@ -1,9 +1,11 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makePhantomCohort, openCohort, openImages } from "../cohort/index.ts";
-import { readLedger } from "./run-folder.ts";
+import { encodePng, toPixels } from "../imaging/index.ts";
+import { readLedger, readWeights } from "./run-folder.ts";
+import { chooseGenerator } from "./synth-settings.ts";
 import { synthSample, synthTrain } from "./synth-run.ts";
 import { trainRun } from "./train-run.ts";
 
@@ -81,16 +83,56 @@ describe("an adversarial generator", () => {
     ["BatchNorm under privacy", { model: "mcgan", epsilon: 5 }, "LG-USAGE-001"],
     ["a size it cannot make", { model: "compact", imageSize: 100 }, "LG-USAGE-001"],
     ["a model that is none", { model: "stylegan" }, "LG-USAGE-001"],
+    ["steps of a generator that takes none", { model: "spectral", epochs: 5 }, "LG-USAGE-001"],
     ["a loss that is none", { model: "compact", loss: "hinge" }, "LG-USAGE-001"],
   ])("refuses_%s_andLeavesNothing", async (_, wrong, code) => {
     await expect(train("refused", { choices: wrong })).rejects.toMatchObject({ code });
     await expect(readdir(at("refused"))).rejects.toThrow();
   });
 
+  it("anInterruptedRun_isResumedToTheSameGenerator", async () => {
+    const how = { choices, seed: 3 };
+    await train("uninterrupted", { ...how, ledger: at("ledgers-a") });
+    const abort = new AbortController();
+    const stopped = train("interrupted", {
+      ...how,
+      signal: abort.signal,
+      onStep: (done) => {
+        if (done === 3) abort.abort();
+      },
+    });
+    await expect(stopped).rejects.toMatchObject({ code: "LG-RUNTIME-004" });
+    await train("interrupted", { ...how, resume: true });
+    expect(await readWeights(at("interrupted"))).toEqual(await readWeights(at("uninterrupted")));
+  });
+
+  it("imagesOfMixedSizes_areBroughtToOne_andADamagedOneIsNamed", async () => {
+    await cp(at("cohort"), at("mixed"), { recursive: true });
+    const { records } = await openCohort(at("mixed"));
+    const first = join(at("mixed"), records.find((r) => r.split === "train")!.file);
+    const grey = toPixels({ channels: 1, width: 48, height: 40, data: new Float32Array(48 * 40).fill(0.5) });
+    await writeFile(first, await encodePng(grey));
+    const report = await train("from-mixed", { cohort: at("mixed"), choices, seed: 1 });
+    expect(report.units).toBeGreaterThan(10);
+    await writeFile(first, "no image");
+    await expect(train("from-damaged", { cohort: at("mixed"), choices, seed: 1 })).rejects.toMatchObject({
+      code: expect.stringMatching(/^LG-(IMAGE|COHORT)-/) as string,
+    });
+    await expect(readdir(at("from-damaged"))).rejects.toThrow();
+  });
+
   it("aClassWithNoImages_isRefused", async () => {
     await expect(train("refused", { target: "malignant=2" })).rejects.toMatchObject({
       code: expect.stringMatching(/^LG-COHORT-01/) as string,
     });
+  });
+
+  it("isTakenWithoutItsName_whereStepsAreAskedFor_andSpectralOtherwise", () => {
+    const chosen = (more: object) =>
+      chooseGenerator(more, { units: 40, images: 80 }, { insecureSeed: true, seed: "1", reproducible: true }).model;
+    expect(chosen({})).toBe("spectral");
+    expect(chosen({ epsilon: 10 })).toBe("spectral");
+    expect(chosen({ epochs: 3 })).toBe("compact");
   });
 
   it("aClassifiersRun_isNoGenerator", async () => {

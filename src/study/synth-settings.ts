@@ -46,10 +46,23 @@ const plain: Omit<GanChoices, "imageSize" | "fakes" | "generatorOptimiser"> = {
 
 const wrong = (message: string, hint: string): LeadglassError => new LeadglassError("LG-USAGE-001", message, { hint });
 
+/** What only adversarial generators can be told, by its option. */
+const adversarial = (choices: TrainingChoices): readonly string[] =>
+  Object.entries({
+    loss: choices.loss,
+    batch: choices.batch,
+    epochs: choices.epochs,
+    lr: choices.learningRate,
+    views: choices.views,
+    "clip-norm": choices.clipNorm,
+    "discriminator-steps": choices.discriminatorSteps,
+    "instance-noise": choices.instanceNoise,
+  }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+
 /**
- * Chooses the settings of a generator, with a sentence for what was chosen. Without --model: `spectral` under privacy, since
- * one noisy release of means is worth more than thousands of noisy steps where there are hundreds of patients; `compact`
- * otherwise.
+ * Chooses the settings of a generator, with a sentence for what was chosen. Without --model: `spectral`, which is trained in
+ * seconds and lies nearer to real masses than adversarial images do; `compact` where something is asked for that only
+ * adversarial training knows.
  * Throws LG-USAGE-001 for what cannot be, LG-PRIVACY-... where no noise meets the target.
  */
 export function chooseGenerator(
@@ -58,13 +71,16 @@ export function chooseGenerator(
   { insecureSeed, seed, reproducible }: { insecureSeed: boolean; seed: string; reproducible: boolean },
 ): ChosenGenerator {
   const { epsilon } = choices;
-  const model = choices.model ?? (epsilon === undefined ? "compact" : "spectral");
+  const asked = adversarial(choices);
+  const model = choices.model ?? (asked.length > 0 ? "compact" : "spectral");
   const unit = choices.unit ?? (epsilon === undefined ? "image" : "patient");
   if (choices.loss !== undefined && !ganLosses.includes(choices.loss as GanLoss))
     throw wrong(`--loss ${choices.loss}: there is no such loss`, `Choose one of ${ganLosses.join(", ")}.`);
   const delta = choices.delta ?? defaultDelta(units);
   const common = { seed, reproducible, loss: { kind: "binary" }, schedule: { kind: "constant" } } as const;
   if (model === "spectral") {
+    if (asked.length > 0)
+      throw wrong(`--${asked[0]} is given for --model spectral, which takes no steps`, "Leave it out, or choose --model compact."); // prettier-ignore
     const plan = planPrivateTraining({
       // Without a target no noise is drawn; the plan then only says that everything is taken once.
       target: { epsilon: epsilon ?? 1, delta },
@@ -90,7 +106,7 @@ export function chooseGenerator(
         gan: null,
       },
       reasons: [
-        "spectral: means and second moments of spectra in a basis of cosines, released once; no training",
+        "spectral: means and second moments of spectra in a basis of cosines, released once; no training. --model compact trains adversarial networks for about an hour",
         ...(epsilon === undefined
           ? []
           : [

@@ -33,7 +33,7 @@ export const synthTrainCommand = command({
     device,
   },
   notes:
-    "Without --model: compact, and under --epsilon spectral. Under --epsilon only the discriminator's gradient on real images is clipped and given noise. Ctrl-C saves a checkpoint and exits with 5; --resume goes on.",
+    "Without --model: spectral, which takes seconds; compact where something is given that only adversarial training knows. Under --epsilon only the discriminator's gradient on real images is clipped and given noise. Ctrl-C saves a checkpoint and exits with 5; --resume goes on.",
   examples: [
     "leadglass synth train --cohort masses --target malignant --out runs/generator",
     "leadglass synth train --cohort masses --target malignant --out runs/private --epsilon 10 --delta 1e-4",
