@@ -18,7 +18,8 @@ import { appendToCohortLedger, ledgerForRun } from "./cohort-ledger.ts";
 import { openRows, predictImages, type Progress } from "./rows.ts";
 import { codeVersion, readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
 import { readVerdicts, type KnownVerdict } from "./shortcuts/record.ts";
-import { maskedLabels, type TrainReport } from "./train-run.ts";
+import { maskedLabels } from "./train-validation.ts";
+import type { TrainReport } from "./train-report.ts";
 
 export interface Prediction {
   readonly run: RunRecord & { readonly result: { readonly thresholds: readonly number[] } };

@@ -43,5 +43,6 @@ export {
   type ReleaseTrainRequest,
 } from "./release-run.ts";
 export { chooseSettings, type ChosenSettings, type CohortSize, type TrainingChoices } from "./settings.ts";
-export { trainRun, type TrainReport, type TrainRequest } from "./train-run.ts";
+export { type TrainReport } from "./train-report.ts";
+export { trainRun, type TrainRequest } from "./train-run.ts";
 export { abouts, defaultVolumeInput, type VolumeInput } from "./volume-input.ts";

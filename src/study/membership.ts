@@ -22,7 +22,7 @@ import { groupingOf } from "./evaluate-run.ts";
 import { trainShadows, type ShadowAnswers, type ShadowProgress } from "./membership-shadows.ts";
 import { openRows, predictImages, type Progress } from "./rows.ts";
 import { readFinishedRun, readWeights, type RunRecord } from "./run-folder.ts";
-import type { TrainReport } from "./train-run.ts";
+import type { TrainReport } from "./train-report.ts";
 
 /** What an attack asks of the models, and what its attacker knows beside the patient's images and labels. */
 interface Attack {

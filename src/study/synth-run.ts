@@ -58,7 +58,11 @@ import {
 } from "./run-folder.ts";
 import type { TrainingChoices } from "./settings.ts";
 import { chooseGenerator, type ChosenGenerator, type GeneratorSettings } from "./synth-settings.ts";
-import { anchorOf, checkpointOf, firstBudget, seedIsPublic, sourceFor, timeOf, withBudgetDelta } from "./train-run.ts";
+import { checkpointOf, withBudgetDelta } from "./train-run.ts";
+import { seedIsPublic, sourceFor } from "./train-settings.ts";
+import { firstBudget } from "./train-ledger.ts";
+import { anchorOf } from "./train-ledger.ts";
+import { timeOf } from "./train-ledger.ts";
 
 export interface SynthTrainRequest {
   readonly cohort: string;

@@ -1,72 +1,50 @@
-import { createHash, randomBytes } from "node:crypto";
-import { readFile, rm } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
-import { openCohort, requireBothClasses, type Cohort, type SyntheticOrigin, type Target } from "../cohort/index.ts";
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { openCohort, requireBothClasses, type Cohort, type Target } from "../cohort/index.ts";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
-import { chooseThreshold, evaluateTargets, type ScoreEvaluation } from "../evaluation/index.ts";
-import { sizeOf } from "../graph/index.ts";
-import { secureRandom, seededRandom, type RandomSource } from "../math/random.ts";
-import {
-  buildModel,
-  foreignWeights,
-  initialParameters,
-  parameterCount,
-  type ForeignTensor,
-  type Model,
-} from "../nn/index.ts";
-import {
-  appendEntries,
-  budgetOf,
-  costOfModel,
-  eventOf,
-  expectedShare,
-  noisyCells,
-  patientEpsilon,
-  type DpPlan,
-  type LedgerBody,
-  type LedgerEntry,
-  type PatientCost,
-} from "../privacy/index.ts";
+import { buildModel, parameterCount, type Model } from "../nn/index.ts";
+import { appendEntries, budgetOf, expectedShare, noisyCells } from "../privacy/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
-import { decodeSafetensors } from "../runtime/safetensors.ts";
 import { readCheckpoint, writeCheckpoint, type Checkpoint } from "../training/checkpoint.ts";
 import { startTeam } from "../training/engines.ts";
 import { accumulateGraph } from "../training/step.ts";
 import { floatsOfUnit } from "../training/tile.ts";
 import { train, type TrainingProgress, type TrainingSettings } from "../training/train.ts";
-import { bestState, unitScores } from "./best-state.ts";
 import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { exportModel } from "./deploy.ts";
 import { importFeatures } from "./features.ts";
-import { historyOf } from "./history.ts";
-import { nobodysEntries, openNobodysImages, type NobodysImages } from "./nobodys-images.ts";
-import { cellsPerTarget, noisyThresholds, scoreCells } from "./noisy-threshold.ts";
+import { openNobodysImages } from "./nobodys-images.ts";
 import { refuseSharedPatients } from "./shared-patients.ts";
-import { frozenNames, withFrozenBackbone } from "./freeze.ts";
+import { withFrozenBackbone } from "./freeze.ts";
 import { openRows, predictImages, prepareRows, readAll, type PreparedData, type Progress } from "./rows.ts";
 import {
-  codeVersion,
   createRunFolder,
   finishRun,
-  readFinishedRun,
-  readFrozen,
-  readLedger,
   readRun,
-  readWeights,
-  recordDigest,
   refuseExistingRun,
   refuseForgottenRuns,
   runFiles,
   writeWeights,
-  type FrozenWeights,
   type RunRecord,
-  type RunResult,
   type RunStart,
 } from "./run-folder.ts";
-import { settingsOf } from "./train-settings.ts";
+import { seedIsPublic, settingsOf, sourceFor } from "./train-settings.ts";
 import { pooledRows } from "./strategies.ts";
-import { generatorsBehind, originEntry } from "./synthetic-origin.ts";
 import { chooseSettings, unitOf, type ChosenSettings, type TrainingChoices } from "./settings.ts";
+import { ownerOnly, reportOf, resultOf, type TrainReport } from "./train-report.ts";
+import {
+  accesses,
+  anchorOf,
+  costOfWholePatient,
+  firstBudget,
+  guaranteeOf,
+  histogramNoise,
+  opening,
+  timeOf,
+} from "./train-ledger.ts";
+import { frozenWeights, initialFrom, shapesOf } from "./starting-weights.ts";
+import { choiceOfState, mean, validate } from "./train-validation.ts";
 
 export interface TrainRequest {
   readonly cohort: string;
@@ -105,54 +83,6 @@ export interface Intervention {
   /** What a checkpoint has to keep for it, and how it is taken up again. */
   readonly state?: () => Checkpoint["state"];
   readonly restore?: (state: Checkpoint["state"]) => void;
-}
-
-/** What `train --json` prints. */
-export interface TrainReport {
-  readonly run: string;
-  readonly model: string;
-  readonly parameters: number;
-  readonly targets: readonly string[];
-  readonly units: number;
-  readonly images: number;
-  readonly steps: number;
-  readonly privacy: {
-    readonly epsilon: number;
-    readonly delta: number;
-    readonly unit: string;
-    readonly relation: string;
-    readonly noiseMultiplier: number;
-    readonly clipNorm: number;
-    readonly accountant: string;
-    readonly insecureSeed: boolean;
-    /** What the training itself released; what is for the owner alone is in `ownerOnly`. */
-    readonly notAccounted: readonly string[];
-    /** What everything accounted on the cohort so far comes to, this run with it. */
-    readonly cumulative: { readonly epsilon: number; readonly delta: number };
-  } | null;
-  /** Which generator drew the training images, and what it has cost its patients; null for images of patients. */
-  readonly synthetic: SyntheticOrigin | null;
-  /**
-   * Where images are the units: what the plan comes to for the patient who has most of them in the training, whose number of
-   * images is nobody else's business. Null otherwise, and where sampling leaves nothing that is proved of several images.
-   */
-  readonly wholePatient: PatientCost | null;
-  /** Parts of this report that no noise covers: for the owner of the data, and not to be passed on. */
-  readonly ownerOnly: readonly (keyof TrainReport)[];
-  /** Mean over targets of the AUROC on the validation split, and each target's; null without a validation split. */
-  readonly validation: {
-    /** True where the validation patients are as private as the others, so that these figures are for the owner alone. */
-    readonly private: boolean;
-    readonly auroc: number | null;
-    readonly targets: Readonly<Record<string, ScoreEvaluation>>;
-  } | null;
-  /** The state of the training that was kept, where it was to be the best of several: after which of its steps. */
-  readonly kept: { readonly step: number; readonly of: readonly number[] } | null;
-  readonly nonFiniteUnits: number;
-  readonly seconds: number;
-  readonly secondsPerEpoch: number;
-  readonly peakMemoryBytes: number;
-  readonly reasons: readonly string[];
 }
 
 /**
@@ -404,78 +334,6 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   return report;
 }
 
-/** What the ledger comes to: this model with whatever its starting weights had cost the same patients. */
-async function guaranteeOf(dir: string, { ledger, cohortFingerprint }: RunRecord) {
-  const { entries } = await readLedger(dir);
-  const { epsilon, delta, notAccounted } = costOfModel(entries, ledger.run)!;
-  const cumulative = entries.findLast(
-    (entry) => entry.run === ledger.run && entry.cohortFingerprint === cohortFingerprint && entry.cumulative !== null,
-  )!.cumulative!;
-  return { epsilon, delta, notAccounted, cumulative };
-}
-
-function costOfWholePatient(plan: DpPlan, { records }: Cohort, images: readonly number[]): PatientCost | null {
-  const event = eventOf(plan, plan.steps);
-  if (plan.unit === "patient" || event.kind !== "poisson-gaussian") return null;
-  const counts = [...Map.groupBy(images, (i) => records[i]!.patientId).values()].map((of) => of.length);
-  return patientEpsilon([event], plan.delta, Math.max(...counts), { relation: plan.relation });
-}
-
-/** What of a private run's report is computed from its patients without noise. */
-const ownerOnly: readonly (keyof TrainReport)[] = [
-  ...([
-    "validation",
-    "wholePatient",
-    "images",
-    "nonFiniteUnits",
-    "seconds",
-    "secondsPerEpoch",
-    "peakMemoryBytes",
-  ] as const),
-];
-
-/** A report as it is kept: what is for the owner alone lies apart. */
-function resultOf(report: TrainReport, thresholds: readonly number[]): RunResult {
-  const apart = (name: string): boolean => (report.ownerOnly as readonly string[]).includes(name);
-  const parts = Object.entries(report);
-  return {
-    thresholds,
-    report: Object.fromEntries(parts.filter(([name]) => !apart(name))),
-    ownerOnly: report.ownerOnly.length > 0 ? Object.fromEntries(parts.filter(([name]) => apart(name))) : null,
-  };
-}
-
-/** The whole report of a finished run, for its owner. */
-const reportOf = ({ report, ownerOnly: own }: RunResult): TrainReport => ({ ...(report as TrainReport), ...own });
-
-/** When something happened; a run that is to be repeated exactly has no clock. */
-export const timeOf = ({ settings }: Pick<RunStart, "settings">): string | undefined =>
-  settings.reproducible ? undefined : new Date().toISOString();
-
-export const anchorOf = ({ ledger: { index, hash } }: RunRecord) => ({ index, hash });
-
-const shapesOf = (model: Model): Record<string, readonly number[]> =>
-  Object.fromEntries(model.parameters.map((p) => [p.name, p.value.shape]));
-
-/** The parameters that are not trained: kept with the run, so that a resumed one has the same. */
-async function frozenWeights(
-  previous: RunRecord | undefined,
-  dir: string,
-  model: Model,
-  { choices, settings, initial }: Pick<RunRecord, "choices" | "settings"> & { initial?: Record<string, Float32Array> },
-): Promise<FrozenWeights | undefined> {
-  if (choices.freeze === undefined) return undefined;
-  const shapes = shapesOf(model);
-  if (previous) return { values: await readFrozen(dir), shapes };
-  const start = { ...initialParameters(model, seededRandom(settings.seed, "initial")), ...initial };
-  return { values: Object.fromEntries(frozenNames(model, choices.freeze).map((name) => [name, start[name]!])), shapes };
-}
-
-const mean = (values: readonly (number | null)[]): number | null => {
-  const known = values.filter((v) => v !== null);
-  return known.length > 0 ? known.reduce((a, b) => a + b, 0) / known.length : null;
-};
-
 /** Which splits there are; both classes must be in those that are used. */
 function checkSplits(cohort: Cohort, targets: readonly Target[]): { validation: boolean } {
   cohort.imagesOf("train");
@@ -487,9 +345,6 @@ function checkSplits(cohort: Cohort, targets: readonly Target[]): { validation: 
   return { validation };
 }
 
-export const seedIsPublic = (settings: TrainingSettings): boolean =>
-  settings.batches.kind === "private" ? settings.batches.plan.insecureSeed : settings.reproducible;
-
 /** Under a budget, delta is the budget's unless another is given: epsilons at different deltas cannot be compared. */
 export function withBudgetDelta(
   choices: TrainingChoices,
@@ -499,10 +354,6 @@ export function withBudgetDelta(
   if (epsilon === undefined || delta !== undefined || budget?.unit !== unitOf(choices)) return choices;
   return { ...choices, delta: budget.delta };
 }
-
-/** Coins that protect, unless the run is openly marked as one to be repeated. */
-export const sourceFor = (plan: DpPlan, seed: string, purpose: string): RandomSource =>
-  plan.insecureSeed ? seededRandom(seed, purpose) : secureRandom();
 
 /** The loss with a weight for positives: how many negatives there are to each, a unit counting once; within 50 times. */
 function withPositiveWeights(
@@ -546,195 +397,6 @@ function sameChoices(previous: RunRecord, { choices, seed, targets, out }: Train
   return previous.choices;
 }
 
-interface Opening {
-  readonly chosen: ChosenSettings;
-  readonly cohort: Cohort;
-  /** True where there is a validation split. */
-  readonly validation: boolean;
-  readonly request: TrainRequest;
-  readonly nobodys: NobodysImages | null;
-}
-
-/**
- * What the ledger says before the first patient is read: everything the run will cost is reserved at once, so that a run
- * that is killed has never spent more than its ledger tells.
- */
-async function opening(
-  entries: readonly LedgerEntry[],
-  { start, ...how }: Opening & { readonly start: RunStart },
-): Promise<{ name: string; bodies: LedgerBody[] }> {
-  const { cohortFingerprint, settings } = start;
-  const { request } = how;
-  const out = resolve(request.out);
-  const file = request.initFrom !== undefined && isWeightsFile(request.initFrom) ? request.initFrom : undefined;
-  const digest =
-    file &&
-    createHash("sha256")
-      .update(await readFile(file))
-      .digest("hex");
-  const fromRun = file === undefined ? request.initFrom : undefined;
-  const history = fromRun ? await historyOf(fromRun, cohortFingerprint, entries) : null;
-  const inherited = [...firstBudget(entries, how.cohort), ...(history?.bodies ?? [])];
-  const place = createHash("sha256").update(out).update(settings.seed).digest("hex").slice(0, 8);
-  const name = settings.reproducible
-    ? `seed ${settings.seed}, entry ${entries.length + inherited.length}`
-    : `${basename(out)} ${place}`;
-  const at = timeOf(start);
-  const own: LedgerBody[] = [
-    { kind: "cohort-opened", cohortFingerprint, run: name, record: recordDigest(start) },
-    ...(history ? [{ kind: "started-from", cohortFingerprint, run: name, from: history.from } as const] : []),
-    ...(digest
-      ? [{ kind: "public", cohortFingerprint, run: name, what: "starting weights from a file, declared public: no patient of this cohort may have been among what they learned from", details: { sha256: digest } } as const] // prettier-ignore
-      : []),
-    ...(fromRun ? await generatorsBehind(fromRun, cohortFingerprint, { run: name, ledger: entries }) : []),
-    ...accesses(settings, name, how, entries),
-  ];
-  return {
-    name,
-    bodies: [...inherited, ...own.map((body) => ({ ...body, codeVersion, ...(at === undefined ? {} : { at }) }))],
-  };
-}
-
-/** The budget that cohort.yaml begins with, where the ledger has none yet. */
-export const firstBudget = (entries: readonly LedgerEntry[], { fingerprint, budget }: Cohort): LedgerBody[] =>
-  budget === null || budgetOf(entries, fingerprint) !== undefined
-    ? []
-    : [{ kind: "budget", cohortFingerprint: fingerprint, ...budget, details: { from: "cohort.yaml" }, codeVersion }];
-
-/** Every use that a run makes of the cohort's patients. */
-function accesses(
-  settings: TrainingSettings,
-  run: string,
-  { chosen, cohort, validation, request, nobodys }: Opening,
-  ledger: readonly LedgerEntry[],
-): LedgerBody[] {
-  const { fingerprint: cohortFingerprint } = cohort;
-  const { bestOf: best } = request.choices;
-  const common = { cohortFingerprint, run };
-  const train = { ...common, splits: ["train"] };
-  const val = { ...common, splits: ["val"] };
-  const origin = [
-    ...(cohort.synthetic ? [originEntry(cohort.synthetic, cohortFingerprint, run)] : []),
-    ...(nobodys ? nobodysEntries(nobodys, cohortFingerprint, { run, ledger }) : []),
-  ];
-  // Images of nobody: what their generator has cost is all there is to say.
-  if (cohort.synthetic && settings.batches.kind !== "private") return origin;
-  if (settings.batches.kind !== "private") {
-    const what = "training without privacy on the train split";
-    const use = `the validation split chose the decision threshold${best === undefined ? "" : ` and the best of ${best} states of the training`}, and its AUROC is reported`;
-    return [
-      { kind: "not-accounted", ...train, what },
-      ...(nobodys ? nobodysEntries(nobodys, cohortFingerprint, { run, ledger }) : []),
-      ...(validation ? [{ kind: "not-accounted", ...val, what: use } as const] : []),
-    ];
-  }
-  const { plan } = settings.batches;
-  const { unit, relation, delta } = plan;
-  const noise = chosen.noise!;
-  const targets = request.targets.length;
-  const bodies: LedgerBody[] = [...origin];
-  if (noise.labelCounts !== null)
-    bodies.push({
-      kind: "noisy-count",
-      ...train,
-      ...{ unit, relation, delta, noiseMultiplier: noise.labelCounts },
-      what: `how many training ${unit}s have and have not each of ${targets} finding(s), for the weight of positives`,
-    });
-  bodies.push({ kind: "training", ...train, plan, stepsDone: plan.steps });
-  if (chosen.architecture.startsWith("features:"))
-    bodies.push({
-      kind: "public",
-      ...train,
-      what: "the feature extractor, a file, declared public: no patient of this cohort may have been among what it learned from",
-      details: { architecture: chosen.architecture },
-    });
-  bodies.push({
-    kind: "public",
-    ...train,
-    what: `the number of training ${unit}s, declared public: it fixes batch size and learning rate`,
-  });
-  if (request.choices.model === undefined && cohort.framing)
-    bodies.push({
-      kind: "public",
-      ...common,
-      what: `how images are framed (${cohort.framing.from}), declared public: it decides which model is trained`,
-    });
-  if (cohort.warnings.some((warning) => warning.code === "LG-COHORT-017"))
-    bodies.push({
-      kind: "public",
-      ...common,
-      what: "which patient is in which split, declared public: no column says so, and it was drawn in view of all patients",
-    });
-  if (request.intervention) {
-    const { what, ownerOnly } = request.intervention;
-    bodies.push({ kind: "public", ...train, what });
-    if (ownerOnly !== undefined) bodies.push({ kind: "owner-only", ...train, what: ownerOnly });
-  }
-  bodies.push({
-    kind: "owner-only",
-    ...train,
-    what: "the number of training images, of gradients left out for not being finite, and the time that training took",
-  });
-  if (validation && request.choices.validation === "public")
-    bodies.push({
-      kind: "public",
-      ...val,
-      what: `the validation patients, declared public: the decision threshold${best === undefined ? "" : `, the best of ${best} states of the training`} and the AUROC are theirs, without noise`,
-    });
-  else if (validation) {
-    if (noise.choice !== null)
-      bodies.push({
-        kind: "private-choice",
-        ...val,
-        ...{ unit, relation, delta, candidates: best!, pureEpsilon: noise.choice },
-        what: "which state of the training is kept, by the squared errors of the validation patients",
-      });
-    bodies.push({
-      kind: "noisy-histogram",
-      ...val,
-      ...{ unit, relation, delta, noiseMultiplier: noise.validation, cells: targets * cellsPerTarget },
-      what: "scores of the validation patients, for the decision threshold",
-    });
-    bodies.push({ kind: "owner-only", ...val, what: "the AUROC on the validation split with its interval" });
-  }
-  return bodies;
-}
-
-/** Which state of a training the validation patients have as the best. */
-async function choiceOfState(
-  cohort: Cohort,
-  targets: readonly Target[],
-  {
-    predictions,
-    unit,
-    noise,
-  }: {
-    /** Of each state, to be computed one after another. */
-    readonly predictions: (images: readonly number[]) => readonly (() => Promise<Float32Array>)[];
-    readonly unit: "patient" | "image";
-    readonly noise: { readonly plan: DpPlan; readonly settings: TrainingSettings; readonly epsilon: number } | null;
-  },
-): Promise<number> {
-  const images = cohort.imagesOf("val");
-  const labels = maskedLabels(targets, images);
-  const units = unit === "patient" ? images.map((i) => cohort.records[i]!.patientId) : images;
-  const perUnit: Float64Array[] = [];
-  for (const predicted of predictions(images))
-    perUnit.push(unitScores(await predicted(), labels, units, targets.length));
-  if (noise === null) return bestState(perUnit, null);
-  const { plan, settings, epsilon } = noise;
-  using source = sourceFor(plan, settings.seed, "choice of a state");
-  return bestState(perUnit, { epsilon, relation: plan.relation, source, insecureSeed: plan.insecureSeed });
-}
-
-/** The noise that a run's ledger has reserved for the histogram of its validation scores. */
-async function histogramNoise({ ledger }: RunRecord, dir: string): Promise<number> {
-  const { entries } = await readLedger(dir);
-  const reserved = entries.find((entry) => entry.kind === "noisy-histogram" && entry.run === ledger.run);
-  if (reserved?.kind === "noisy-histogram") return reserved.noiseMultiplier;
-  throw new LeadglassError("LG-BUG-001", "a private validation without its entry in the ledger");
-}
-
 /** The checkpoint to resume from; none where the run was stopped before its first. The run's record is verified by now. */
 export async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpoint | undefined> {
   const path = join(dir, runFiles.checkpoint);
@@ -758,91 +420,3 @@ export async function checkpointOf(dir: string, run: RunRecord): Promise<Checkpo
     throw refuse("the checkpoint was paid for by another entry of the ledger than the run's");
   return checkpoint;
 }
-
-/** Weights that another project wrote, where no run is named. */
-const isWeightsFile = (place: string): boolean => place.endsWith(".safetensors");
-
-async function readForeign(path: string): Promise<Record<string, ForeignTensor>> {
-  const { tensors } = decodeSafetensors(await readFile(path));
-  return Object.fromEntries(
-    Object.entries(tensors).flatMap(([name, { dtype, shape, data }]) =>
-      dtype === "float32" ? [[name, { shape, data: data as Float32Array }]] : [],
-    ),
-  );
-}
-
-async function weightsOfRun(dir: string): Promise<Record<string, Float32Array>> {
-  await readFinishedRun(dir);
-  return readWeights(dir);
-}
-
-/** Weights of another run, or of a file, for the parameters that have its names and sizes. */
-async function initialFrom(
-  dir: string,
-  model: Model,
-  onNote?: (line: string) => void,
-): Promise<Record<string, Float32Array>> {
-  const weights = isWeightsFile(dir)
-    ? foreignWeights(model.parameters, await readForeign(dir))
-    : await weightsOfRun(dir);
-  const taken = model.parameters.filter((p) => weights[p.name]?.length === sizeOf(p.value.shape));
-  if (taken.length === 0)
-    throw new LeadglassError("LG-TRAIN-002", `${dir}: none of these weights fits the model ${model.name}`, {
-      hint: "Start from a run, or a file of weights, of the same architecture.",
-    });
-  onNote?.(`${taken.length} of ${model.parameters.length} parameters start from ${dir}`);
-  return Object.fromEntries(taken.map((p) => [p.name, weights[p.name]!]));
-}
-
-/**
- * Thresholds and metrics on the validation split. With `noise` its patients are private: the thresholds then come from a
- * histogram released with noise, and the metrics are for the owner alone.
- */
-async function validate(
-  cohort: Cohort,
-  targets: readonly Target[],
-  {
-    predict,
-    noise,
-  }: {
-    readonly predict: (images: readonly number[]) => Promise<Float32Array>;
-    readonly noise: { readonly plan: DpPlan; readonly settings: TrainingSettings; readonly multiplier: number } | null;
-  },
-): Promise<{ thresholds: number[]; private: boolean; evaluations: Record<string, ScoreEvaluation> }> {
-  const images = cohort.imagesOf("val");
-  const scores = await predict(images);
-  const labels = maskedLabels(targets, images);
-  const patients = images.map((i) => cohort.records[i]!.patientId);
-  const column = (matrix: Float32Array, k: number): Float32Array =>
-    Float32Array.from(images, (_, i) => matrix[i * targets.length + k]!);
-  const privately = ({ plan, settings, multiplier }: NonNullable<typeof noise>): number[] => {
-    using source = sourceFor(plan, settings.seed, "validation histogram");
-    return noisyThresholds(scoreCells(scores, labels, plan.unit === "patient" ? patients : images, targets.length), {
-      plan,
-      noiseMultiplier: multiplier,
-      targets: targets.length,
-      positiveWeights: settings.loss.kind === "binary" ? settings.loss.positiveWeights : undefined,
-      source,
-    });
-  };
-  const thresholds = noise
-    ? privately(noise)
-    : targets.map((_, k) => chooseThreshold(column(scores, k), column(labels, k)).threshold);
-  const evaluations = evaluateTargets({
-    targets: targets.map((t) => t.name),
-    scores,
-    labels,
-    thresholds,
-    patients,
-    seed: 1,
-  });
-  return { thresholds, private: noise !== null, evaluations };
-}
-
-/** Labels [images, targets] with NaN where there is none. */
-export const maskedLabels = (targets: readonly Target[], images: readonly number[]): Float32Array =>
-  Float32Array.from({ length: images.length * targets.length }, (_, cell) => {
-    const target = targets[cell % targets.length]!;
-    const image = images[Math.floor(cell / targets.length)]!;
-    return target.present[image] === 1 ? target.labels[image]! : NaN;
-  });

@@ -1,3 +1,5 @@
+import { secureRandom, seededRandom, type RandomSource } from "../math/random.ts";
+import type { DpPlan } from "../privacy/index.ts";
 import type { TrainingSettings } from "../training/index.ts";
 import type { NobodysImages } from "./nobodys-images.ts";
 import type { ChosenSettings } from "./settings.ts";
@@ -25,3 +27,11 @@ export function settingsOf(
     reproducible,
   };
 }
+
+/** Whether anybody who knows the settings can repeat every draw. */
+export const seedIsPublic = (settings: TrainingSettings): boolean =>
+  settings.batches.kind === "private" ? settings.batches.plan.insecureSeed : settings.reproducible;
+
+/** Coins that protect, unless the run is openly marked as one to be repeated. */
+export const sourceFor = (plan: DpPlan, seed: string, purpose: string): RandomSource =>
+  plan.insecureSeed ? seededRandom(seed, purpose) : secureRandom();

@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import { LeadglassError } from "../../errors.ts";
 import { clippingKinds, samplingKinds } from "../../privacy/index.ts";
-import { trainRun, type TrainReport } from "../../study/train-run.ts";
+import { trainRun } from "../../study/train-run.ts";
+import type { TrainReport } from "../../study/train-report.ts";
 import type { TrainingChoices } from "../../study/settings.ts";
 import { aboutNames } from "../../study/volume-input.ts";
 import { command, type Result, type Terminal } from "../command.ts";

@@ -18,7 +18,7 @@ import { groupingOf } from "../evaluate-run.ts";
 import type { ArmOf, Study } from "../file/schema.ts";
 import { predictRelease, trainReleases, type ReleaseTrainReport } from "../release-run.ts";
 import { codeVersion } from "../run-folder.ts";
-import { maskedLabels } from "../train-run.ts";
+import { maskedLabels } from "../train-validation.ts";
 import type { CohortOutput } from "./cohort-tasks.ts";
 import type { EvaluateOutput } from "./model-tasks.ts";
 import { keepPrediction } from "./prediction.ts";

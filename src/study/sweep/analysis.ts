@@ -2,7 +2,7 @@
 import { pearson, privacyCost, type Correlation, type PrivacyCostReport } from "../../evaluation/index.ts";
 import type { Cohort } from "../../cohort/index.ts";
 import { groupingOf, type EvaluateReport } from "../evaluate-run.ts";
-import { maskedLabels } from "../train-run.ts";
+import { maskedLabels } from "../train-validation.ts";
 
 /** A model that was trained with one budget and seed, and what it answered. */
 export interface SweepRun {
