@@ -1,7 +1,8 @@
 /** Cohorts of a study, and what their targets betray. */
 import { join } from "node:path";
 import { makePhantomCohort, openCohort, type PhantomKindName } from "../../cohort/index.ts";
-import type { CohortSource } from "../file/schema.ts";
+import { groupingOf } from "../evaluate-run.ts";
+import type { CohortSource, Study } from "../file/schema.ts";
 import { auditShortcuts } from "../shortcuts/audit.ts";
 import { ledgerForRun } from "../cohort-ledger.ts";
 import { keepVerdict, readVerdicts, type KnownVerdict } from "../shortcuts/record.ts";
@@ -15,14 +16,24 @@ export interface CohortOutput {
   readonly phantom: boolean;
 }
 
-/** Opens a cohort where it lies, or draws one. Throws LG-COHORT-... for a folder that is none. */
-export async function cohortTask(name: string, source: CohortSource): Promise<Task<CohortOutput>> {
+/**
+ * Opens a cohort where it lies, or draws one. Throws LG-COHORT-... for a folder that is none, or that lacks what the study
+ * asks for: nobody should learn of a missing column hours later.
+ */
+export async function cohortTask(
+  name: string,
+  source: CohortSource,
+  asked: Pick<Study, "targets" | "groups" | "split">,
+): Promise<Task<CohortOutput>> {
   const read = async (dir: string, phantom: boolean): Promise<CohortOutput> => {
     const { records, patients, fingerprint } = await openCohort(dir);
     return { dir, images: records.length, patients, fingerprint, phantom };
   };
   if ("folder" in source) {
     const known = await read(source.folder, false);
+    const opened = await openCohort(source.folder);
+    asked.targets.forEach((target) => opened.target(target));
+    groupingOf(opened, asked.groups, opened.imagesOf(asked.split));
     return {
       ...{ kind: "cohort", name: `cohort ${name}`, needs: [], settings: known.fingerprint },
       run: () => read(source.folder, false),

@@ -1,5 +1,6 @@
 /** From the outcomes of one arm's tasks to its record, its rows and its attacks. */
 import { relative, resolve } from "node:path";
+import { openCohort } from "../../cohort/index.ts";
 import type { MetricInterval } from "../../evaluation/index.ts";
 import type { LeadglassError } from "../../errors.ts";
 import { readLedgerFile } from "../cohort-ledger.ts";
@@ -71,6 +72,8 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
     const { value, low, high } = record.success;
     rows.push({ ...base, seed: null, metric: "attack success", value, low, high, attack: record.attack, chance: record.chance, ...row }); // prettier-ignore
   };
+  const seen = outputOf(planned.cohort);
+  const trainingPatients = seen ? (await openCohort(seen.dir)).patientsOf("train").length : null;
   for (const { seed, trained, evaluated: task, audits } of planned.seeds) {
     const training = outputOf<TrainOutput>(trained as Task<TrainOutput>);
     if (training) {
@@ -79,6 +82,8 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
       const own = (metric: string, value: number | null): ResultRow => ({ ...base, seed, metric, value, file });
       rows.push(own("training seconds", report.seconds), own("training peak memory, bytes", report.peakMemoryBytes), own("training images", report.images)); // prettier-ignore
       if ("units" in report) rows.push(own("training units", report.units));
+      // Also where they were seen through encodings or a generator.
+      rows.push(own("training patients", trainingPatients));
     }
     const found = outputOf(task);
     if (found) {
@@ -89,7 +94,12 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
     for (const { attack, task: audit } of audits) {
       const report = outputOf<MembershipReport>(audit);
       const auroc = report?.auroc;
-      if (!report || !auroc || auroc.value === null) continue;
+      if (!report) continue;
+      if (!auroc || auroc.value === null) {
+        // Too few to say anything: a row without a value, and no attack that failed.
+        rows.push({ ...base, seed, metric: "attack success", value: null, attack: `membership, ${attack}`, chance: 0.5, file: place(audit) }); // prettier-ignore
+        continue;
+      }
       const success = { value: auroc.value, low: auroc.low, high: auroc.high };
       const about = `who was in the training: ${membershipAttacks[attack].about}`;
       addAttack(

@@ -48,11 +48,11 @@ type Planned<K extends StudyArm["kind"]> = (arm: ArmOf<K>, cohort: Task<CohortOu
 
 /**
  * Lays out the work of a study. Cohorts in folders are opened, nothing is run.
- * Throws LG-COHORT-... for a folder that is no cohort, and LG-USAGE-004 for what arms of a kind cannot have.
+ * Throws LG-COHORT-... for a folder that is no cohort or lacks a column, and LG-USAGE-004 for what arms of a kind cannot have.
  */
 export async function planStudy(study: Study): Promise<StudyPlan> {
   const cohorts: Record<string, Task<CohortOutput>> = {};
-  for (const [name, source] of Object.entries(study.cohorts)) cohorts[name] = await cohortTask(name, source);
+  for (const [name, source] of Object.entries(study.cohorts)) cohorts[name] = await cohortTask(name, source, study);
   const first = Object.values(cohorts)[0]!;
   const shortcuts = study.shortcuts
     ? Object.fromEntries(study.targets.map((t) => [t, shortcutTask(first, t, study.region)]))
