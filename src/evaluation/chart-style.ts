@@ -117,7 +117,10 @@ export function renderSvg(title: string, options: PlotOptions, description = "")
     svg.prepend(element);
   }
   // A hundredth of a pixel is finer than any screen or printer, and keeps files small and differences readable.
-  const rounded = svg.outerHTML.replace(/-?\d+\.\d{3,}/g, (digits) => String(Number(Number(digits).toFixed(2))));
+  // What a reader sees is left as it is.
+  const rounded = svg.outerHTML.replace(/<[^>]+>/g, (tag) =>
+    tag.replace(/-?\d+\.\d{3,}/g, (digits) => String(Number(Number(digits).toFixed(2)))),
+  );
   return `${rounded.replaceAll("><", ">\n<")}\n`;
 }
 

@@ -149,6 +149,7 @@ footer { color: var(--quiet); font-size: .9rem; margin-top: 1.5rem; }
   td ul { padding-left: 0; list-style: none; }
 }
 @media print {
+  .pair { grid-template-columns: 1fr 1fr; }
   body { background: #fff; font-size: 10.5pt; }
   main { max-width: none; padding: 0; }
   section { border: 0; border-radius: 0; padding: 0; margin-top: 1.4rem; }

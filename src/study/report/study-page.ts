@@ -410,7 +410,12 @@ function measures(rows: readonly ResultRow[], { arms, split }: StudySummary): Ht
 /** Three digits and the interval, where there is one; whole numbers as they are. */
 function figureOf({ value, low, high }: Estimate): string {
   const text = (x: number): string =>
-    Math.abs(x) >= 1000 ? Math.round(x).toLocaleString("en-US") : String(Number(x.toPrecision(3))).replace("-", "−");
+    (Math.abs(x) >= 1000
+      ? Math.round(x).toLocaleString("en-US")
+      : Math.abs(x) < 1 || !Number.isInteger(x)
+        ? x.toFixed(3)
+        : String(x)
+    ).replace("-", "−");
   return low === null || high === null ? text(value) : `${text(value)} [${text(low)}, ${text(high)}]`;
 }
 
