@@ -61,7 +61,7 @@ const adversarial = (choices: TrainingChoices): readonly string[] =>
 
 /**
  * Chooses the settings of a generator, with a sentence for what was chosen. Without --model: `spectral`, which is trained in
- * seconds and lies nearer to real masses than adversarial images do; `compact` where something is asked for that only
+ * seconds and on masses lies nearer to real images than those of the paper's network; `compact` where something is asked for that only
  * adversarial training knows.
  * Throws LG-USAGE-001 for what cannot be, LG-PRIVACY-... where no noise meets the target.
  */
