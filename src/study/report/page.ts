@@ -157,6 +157,8 @@ footer { color: var(--quiet); font-size: .9rem; margin-top: 1.5rem; }
   h2, h3 { break-after: avoid; }
   figure, tr, li { break-inside: avoid; }
   .wide { overflow: visible; }
+  table { font-size: 8pt; }
+  th, td { padding-left: .2rem; padding-right: .2rem; overflow-wrap: anywhere; }
   details > summary { display: none; }
   details::details-content { content-visibility: visible; display: block; height: auto; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
