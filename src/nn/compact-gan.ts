@@ -15,7 +15,7 @@ import { convolution, dense, groupNorm } from "./layers.ts";
 const latent = 64;
 const slope = 0.2;
 /** Channels after each doubling, from 4 x 4 up; the last ones serve the largest image. */
-const widths = [192, 128, 96, 64, 32, 16];
+const widths = [192, 128, 96, 64, 32, 8];
 /** Feature maps of this side and larger are given grain. */
 const finest = 16;
 

@@ -23,10 +23,10 @@ const presets: Readonly<
 > = {
   compact: {
     batch: 16,
-    epochs: 110,
+    epochs: 80,
     rate: 4e-4,
     decay: 0.998,
-    gan: { slope: { atReal: 2, atFake: 0, every: 8 }, distortion: usualDistortion },
+    gan: { slope: { atReal: 1, atFake: 0, every: 8 }, distortion: usualDistortion },
   },
   // 3,000 epochs in the paper's code; its released weights are from epoch 1,400.
   mcgan: { batch: 8, epochs: 1400, rate: 1e-4, decay: null, gan: { label: [0.7, 1.2] } },

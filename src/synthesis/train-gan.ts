@@ -208,13 +208,14 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     realLoss = counted > 0 ? realLoss / counted : 0;
 
     // Generated images: the same ones teach the discriminator and then the generator, as in the reference.
-    const fakes = (): Record<string, HostTensor> => {
-      using random = seededRandom(seed, "fake", done);
-      const classes = Array.from({ length: gan.fakes }, () => random.integer(gan.classes));
-      return { ...drawLatents(generator, classes, gan.classes, random), ...extras("fake", gan.fakes, random) };
-    };
+    using fakeRandom = seededRandom(seed, "fake", done);
+    const classes = Array.from({ length: gan.fakes }, () => fakeRandom.integer(gan.classes));
+    const latents = drawLatents(generator, classes, gan.classes, fakeRandom);
+    const fakes = { ...latents, ...extras("fake", gan.fakes, fakeRandom) };
+    const generatorTurn = (done + 1) % gan.discriminatorSteps === 0;
+    const fakesAgain = generatorTurn ? copyOf(fakes) : {};
     const between = gan.lossName === "wgan-gp" ? await mixFeeds(data, units, { gan, shape: fakeShape, step: done, seed }) : {}; // prettier-ignore
-    const fakeLoss = Number((await run(`fake${sloped}`, { ...fakes(), ...between }))["loss"]!.data[0]);
+    const fakeLoss = Number((await run(`fake${sloped}`, { ...fakes, ...between }))["loss"]!.data[0]);
     const rate = (peak: number): number => learningRateAt(settings.schedule, done, steps, peak);
     await run("updateDiscriminator", {
       ...(plan ? drawNoise(plan, seed, done, discriminator) : {}),
@@ -228,8 +229,8 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
 
     let deviation: number | null = null;
     let generatorLoss: number | null = null;
-    if ((done + 1) % gan.discriminatorSteps === 0) {
-      const ran = await run("generator", fakes());
+    if (generatorTurn) {
+      const ran = await run("generator", fakesAgain);
       generatorLoss = lastGenerator = Number(ran["loss"]!.data[0]);
       deviation = Number(ran["deviation"]!.data[0]);
       const turn = Math.floor(done / gan.discriminatorSteps);
@@ -278,6 +279,10 @@ async function loadAll<const G extends Readonly<Record<string, Graph>>>(engine: 
   }
   return { of, [Symbol.asyncDispose]: dispose };
 }
+
+/** Feeds are moved to the engine; what two programs take is copied, which costs far less than drawing it again. */
+const copyOf = (feeds: Readonly<Record<string, HostTensor>>): Record<string, HostTensor> =>
+  Object.fromEntries(Object.entries(feeds).map(([name, { data, shape }]) => [name, { data: data.slice(), shape }]));
 
 /** What distortion and instance noise take. */
 function extraFeeds(

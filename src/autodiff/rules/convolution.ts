@@ -140,12 +140,40 @@ export function weightFactors(
           1,
           ...range(rank).map((i) => i + 3),
         ]);
+  if (cheaperByCotangent(window, ci, co)) return factorsByCotangent();
   const cut = columns(fold(image, ci), window, out);
   const right = reshape(cut, [units, group, (ci / group) * taps, positions]);
   const left = reshape(fold(cotangent, co), [units, group, co / group, positions]);
   const finish = (product: Value): Value => reshape(product, weightShape);
   return { left, right, finish };
+
+  // The same sum with the image at rest and the cotangent moved: the columns of few channels, taps in reverse.
+  function factorsByCotangent(): WeightFactors {
+    const far = window.kernel.map((k, i) => (k - 1) * window.dilations[i]!);
+    const mirrored = { ...window, pads: window.pads.map((p, i) => far[i % rank]! - p) };
+    const within = image.shape.slice(2);
+    const at = views * sizeOf(within);
+    return {
+      left: reshape(fold(image, ci), [units, group, ci / group, at]),
+      right: reshape(columns(fold(cotangent, co), mirrored, within), [units, group, (co / group) * taps, at]),
+      finish: (product) => {
+        const back = matMul(reshape(product, [-1, taps]), floats(exchange(taps), [taps, taps], product.dtype));
+        return reshape(transpose(reshape(back, [group, ci / group, co / group, taps]), [0, 2, 1, 3]), weightShape);
+      },
+    };
+  }
 }
+
+/** Whether the columns of the cotangent are far smaller than those of the image; only without strides are they possible. */
+const cheaperByCotangent = ({ kernel, strides, dilations, pads }: Window, ci: number, co: number): boolean =>
+  ci >= 4 * co &&
+  sizeOf(kernel) > 1 &&
+  strides.every((s) => s === 1) &&
+  pads.every((p, i) => p <= (kernel[i % kernel.length]! - 1) * dilations[i % kernel.length]!);
+
+/** The matrix that reverses `n` numbers. */
+const exchange = (n: number): number[] =>
+  Array.from({ length: n * n }, (_, i) => (Math.floor(i / n) + (i % n) === n - 1 ? 1 : 0));
 
 const product = (f: WeightFactors): Value => matMul(f.left, transpose(f.right, [0, 1, 3, 2]));
 
@@ -154,10 +182,7 @@ function flipped(w: Value, group: number): Value {
   const [o, i] = [w.shape[0]!, w.shape[1]!];
   const kernel = w.shape.slice(2);
   const taps = sizeOf(kernel);
-  const exchange = Array.from({ length: taps * taps }, (_, i) =>
-    Math.floor(i / taps) + (i % taps) === taps - 1 ? 1 : 0,
-  );
-  const reversed = taps === 1 ? w : matMul(reshape(w, [o * i, taps]), floats(exchange, [taps, taps], w.dtype));
+  const reversed = taps === 1 ? w : matMul(reshape(w, [o * i, taps]), floats(exchange(taps), [taps, taps], w.dtype));
   return reshape(transpose(reshape(reversed, [group, o / group, i, taps]), [0, 2, 1, 3]), [
     group * i,
     o / group,
