@@ -2,12 +2,9 @@
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
-import { parsePlan } from "../privacy/index.ts";
 import { parseStudyFile } from "./file/read.ts";
-import { attackerBound, type AttackerBound } from "./report/meaning.ts";
+import type { AttackerBound } from "./meaning.ts";
 import { writeReport } from "./report/write-report.ts";
-import type { StudyRecord } from "./results/index.ts";
-import { readRun } from "./run-folder.ts";
 import { runStudy, type StudyRunReport } from "./runner/run.ts";
 
 export interface DemoOptions {
@@ -44,7 +41,8 @@ export async function runDemo({ out, patients, ...options }: DemoOptions): Promi
     await writeFile(file, text);
     const done = await runStudy(parseStudyFile(text, file), { ...options, out: folder, text });
     const { report } = await writeReport(folder);
-    return { ...done, file, report, attackers: await attackersOf(folder, done.record) };
+    const bounds = done.record.arms.flatMap(({ name, attacker }) => (attacker ? [[name, attacker] as const] : []));
+    return { ...done, file, report, attackers: Object.fromEntries(bounds) };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     if (isLeadglassError(error) && error.code === "LG-RUNTIME-004")
@@ -54,16 +52,6 @@ export async function runDemo({ out, patients, ...options }: DemoOptions): Promi
       });
     throw error;
   }
-}
-
-async function attackersOf(folder: string, { arms }: StudyRecord): Promise<Record<string, AttackerBound>> {
-  const bounds: Record<string, AttackerBound> = {};
-  for (const { name, kind, runs } of arms) {
-    if (kind !== "private" || !runs[0]) continue;
-    const { batches } = (await readRun(join(folder, runs[0].folder))).settings;
-    if (batches.kind === "private") bounds[name] = attackerBound(parsePlan(batches.plan));
-  }
-  return bounds;
 }
 
 /** The folder itself where it is free, or the first free one of DIR-2, DIR-3, ... */

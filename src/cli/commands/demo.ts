@@ -1,5 +1,5 @@
 import { runDemo } from "../../study/demo.ts";
-import { meaningOf } from "../../study/report/meaning.ts";
+import { meaningOf } from "../../study/meaning.ts";
 import { command } from "../command.ts";
 import { textOf } from "./study-run.ts";
 

@@ -63,6 +63,21 @@ describe("study files", () => {
     ]);
   });
 
+  it("columnsBesideTheFirstCohort_areAskedOfTheStudy_andAreNoPartOfItsSource", () => {
+    const line = 'chest: { folder: a, targets: [t, u], groups: ["age:40"], hospitals: { column: site } }';
+    expect(parseStudyFile(text(["cohorts:", `  ${line}`, "epsilon: [1]"]), "a.yaml")).toMatchObject({
+      ...{
+        targets: ["t", "u"],
+        groups: ["age:40"],
+        hospitals: { column: "site" },
+        cohorts: { chest: { folder: "a" } },
+      },
+    });
+    const bare = parseStudyFile(text(["cohorts:", "  chest: { folder: a, targets: [t] }", "epsilon: [1]"]), "a.yaml");
+    expect(bare.cohorts).toEqual({ chest: { folder: "a" } });
+    expect(bare).toMatchObject({ groups: [], hospitals: { count: 3 } });
+  });
+
   it("presets_replaceSettingsOfTheSameName_andMissingOnesAreNamed", () => {
     const lines = text([...start, "epsilon: [1]", "presets:", "  small: {seeds: [7], epsilon: [3]}"]);
     expect(parseStudyFile(lines, "a.yaml", "small")).toMatchObject({ seeds: [7], arms: [{ name: "epsilon 3" }] });
@@ -142,7 +157,7 @@ describe("mistakes in study files are told with their line, what was expected an
     [
       "nothing to learn",
       ["cohort: a", "epsilon: [1]"],
-      /^a\.yaml, line 1: targets: it is missing \| Add targets: it takes a list\./,
+      /^a\.yaml, line 1: targets: it is missing \| Add targets, a list of columns/,
     ],
     [
       "no cohort",
@@ -153,6 +168,16 @@ describe("mistakes in study files are told with their line, what was expected an
       "decision about another target",
       [...start, "epsilon: [1]", "decision:", "  auroc: 0.7", "  target: pnemonia"],
       /^a\.yaml, line 7: decision\.target: "pnemonia" is none of the targets \| Did you mean pneumonia\? /,
+    ],
+    [
+      "targets twice",
+      ["cohorts:", "  chest: { phantom: chest, targets: [a] }", "targets: [b]", "epsilon: [1]"],
+      /^a\.yaml, line 3: targets: it stands beside targets of cohort chest \| Leave one of the two out\./,
+    ],
+    [
+      "groups of the second cohort",
+      ["cohorts:", "  a: { folder: a, targets: [t] }", "  b: { folder: b, groups: [sex] }", "epsilon: [1]"],
+      /^a\.yaml, line 3: cohorts\.b\.groups: it stands with a cohort that is not the first \| /,
     ],
     ["no YAML", ["cohort: a", "targets: [t", "epsilon: [1]"], /^a\.yaml, line \d: not YAML/],
   ])("%s", (_, lines, told) => {

@@ -183,10 +183,11 @@ function completed(written: Written, fail: (path: Path, message: string, hint: s
     throw fail(["arms"], "it is missing", "List arms, or give epsilon: [1, 8, inf] for one training each.");
   if (arms !== undefined && epsilon !== undefined)
     throw fail(["epsilon"], "it stands beside arms", "Give epsilon to the arms of kind private.");
-  const sources: Record<string, CohortSource> = cohort === undefined ? cohorts : { cohort: { folder: cohort } };
-  const known = Object.keys(sources);
-  const given = arms ?? [armSchema.parse({ kind: "private", epsilon, delta, unit, train })];
-  const all = given.flatMap((arm, i): { arm: StudyArm; i: number }[] => {
+  const given = cohort === undefined ? cohorts : { cohort: { folder: cohort } };
+  const known = Object.keys(given);
+  const { sources, ...columns } = columnsOf(written, given, fail);
+  const listed = arms ?? [armSchema.parse({ kind: "private", epsilon, delta, unit, train })];
+  const all = listed.flatMap((arm, i): { arm: StudyArm; i: number }[] => {
     if (arm.cohort !== undefined && !known.includes(arm.cohort))
       throw fail(["arms", i, "cohort"], `there is no cohort "${arm.cohort}"`, knownHint(arm.cohort, known));
     const common = { cohort: arm.cohort ?? known[0]!, seeds: [...new Set(arm.seeds ?? rest.seeds)] };
@@ -220,9 +221,30 @@ function completed(written: Written, fail: (path: Path, message: string, hint: s
     }
   }
   const { target } = rest.decision ?? {};
-  if (target !== undefined && !rest.targets.includes(target))
-    throw fail(["decision", "target"], `"${target}" is none of the targets`, knownHint(target, rest.targets));
-  return { ...rest, cohorts: sources, seeds: [...new Set(rest.seeds)], arms: all.map(({ arm }) => arm) };
+  if (target !== undefined && !columns.targets.includes(target))
+    throw fail(["decision", "target"], `"${target}" is none of the targets`, knownHint(target, columns.targets));
+  return { ...rest, ...columns, cohorts: sources, seeds: [...new Set(rest.seeds)], arms: all.map(({ arm }) => arm) };
+}
+
+/** What is asked of a cohort's columns, whether it stands with the first cohort or by itself; and the cohorts without it. */
+function columnsOf(
+  written: Pick<Written, "targets" | "groups" | "hospitals">,
+  given: NonNullable<Written["cohorts"]>,
+  fail: (path: Path, message: string, hint: string) => LeadglassError,
+): Pick<Study, "targets" | "groups" | "hospitals"> & { readonly sources: Record<string, CohortSource> } {
+  const asked = { targets: written.targets, groups: written.groups, hospitals: written.hospitals };
+  const sources = Object.entries(given).map(([name, { targets, groups, hospitals, ...source }], i) => {
+    for (const [key, value] of Object.entries({ targets, groups, hospitals })) {
+      if (value === undefined) continue;
+      if (i > 0) throw fail(["cohorts", name, key], "it stands with a cohort that is not the first", `Name ${key} with the first cohort; all cohorts are asked for the same.`); // prettier-ignore
+      if (asked[key as keyof typeof asked] !== undefined) throw fail([key], `it stands beside ${key} of cohort ${name}`, "Leave one of the two out."); // prettier-ignore
+      Object.assign(asked, { [key]: value });
+    }
+    return [name, source as CohortSource] as const;
+  });
+  const { targets, groups = [], hospitals = { count: 3 } } = asked;
+  if (targets === undefined) throw fail(["targets"], "it is missing", "Add targets, a list of columns to learn, here or with the first cohort."); // prettier-ignore
+  return { targets, groups, hospitals, sources: Object.fromEntries(sources) };
 }
 
 function nameOf(arm: z.infer<typeof armSchema>, epsilon: number, budgets: number): string {

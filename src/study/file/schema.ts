@@ -14,10 +14,21 @@ const epsilon = z.union([positive.finite(), z.literal("inf"), z.literal(Infinity
   error: "a number above 0, or inf, was expected",
 });
 
+const targets = names.describe("binary columns, or COLUMN=VALUE, to learn");
+const groups = z.array(z.string().min(1)).describe("as evaluate --group: sex, age:18,40,60,75, sex+age");
+const hospitals = z
+  .union([z.strictObject({ column: z.string().min(1) }), z.strictObject({ count: whole.min(1).max(20) })], {
+    error: "column: NAME, or count: NUMBER, was expected",
+  })
+  .describe("who publishes encodings: by a column, or patients dealt at random");
+/** What hangs on a cohort's columns may stand with it, so that a study is moved to another cohort by one line. */
+const columns = { targets: targets.optional(), groups: groups.optional(), hospitals: hospitals.optional() };
+
 const cohort = z.union(
   [
-    z.strictObject({ folder: z.string().min(1).describe("a cohort's folder, relative to the study file") }),
+    z.strictObject({ folder: z.string().min(1).describe("a cohort's folder, relative to the study file"), ...columns }),
     z.strictObject({
+      ...columns,
       phantom: z.enum(phantomKinds as [string, ...string[]]).describe("a cohort of patients who never lived"),
       patients: whole.min(60).default(300),
       seed: z.int().nonnegative().default(1),
@@ -120,8 +131,7 @@ export const studySchema = z.strictObject({
   question: z.string().min(1).optional().describe("what the reader wants to know; stands on top of the report"),
   cohorts: z.record(name, cohort).optional(),
   cohort: z.string().min(1).optional().describe("short for one cohort: its folder, relative to the study file"),
-  targets: names,
-  groups: z.array(z.string().min(1)).default([]).describe("as evaluate --group: sex, age:18,40,60,75, sex+age"),
+  ...columns,
   seeds: z.array(z.int().nonnegative()).min(1).default([1]),
   split: z.string().min(1).default("test"),
   margin: positive.max(0.5).default(0.05).describe("difference in AUROC within which two models are equally good"),
@@ -130,12 +140,6 @@ export const studySchema = z.strictObject({
     .tuple([z.number(), z.number(), z.number(), z.number()])
     .optional()
     .describe("where the disease is expected, as shares of the image: x, y, width, height"),
-  hospitals: z
-    .union([z.strictObject({ column: z.string().min(1) }), z.strictObject({ count: whole.min(1).max(20) })], {
-      error: "column: NAME, or count: NUMBER, was expected",
-    })
-    .default({ count: 3 })
-    .describe("who publishes encodings: by a column, or patients dealt at random"),
   arms: z.array(armSchema).min(1).optional(),
   ...{ epsilon: budget.epsilon.optional().describe("short for arms: one training for each"), delta: budget.delta, unit: budget.unit }, // prettier-ignore
   train: train.default({}).describe("of the short form"),
@@ -158,7 +162,10 @@ export const studySchema = z.strictObject({
 });
 
 type Written = z.infer<typeof studySchema>;
-export type CohortSource = z.infer<typeof cohort>;
+type OfColumns = "targets" | "groups" | "hospitals";
+/** Where a cohort comes from. */
+export type CohortSource = Without<z.infer<typeof cohort>, OfColumns>;
+type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 type WrittenArm = z.infer<typeof armSchema>;
 type Named<T> = T extends unknown ? Omit<T, "name" | "cohort" | "seeds" | "epsilon"> : never;
 
@@ -173,9 +180,11 @@ export type ArmOf<K extends StudyArm["kind"]> = Extract<StudyArm, { kind: K }>;
 
 export interface Study extends Pick<
   Written,
-  "name" | "question" | "targets" | "groups" | "split" | "margin" | "shortcuts" | "region" | "hospitals" | "decision"
+  "name" | "question" | "split" | "margin" | "shortcuts" | "region" | "decision"
 > {
-  // prettier-ignore
+  readonly targets: readonly string[];
+  readonly groups: readonly string[];
+  readonly hospitals: z.infer<typeof hospitals>;
   readonly cohorts: Readonly<Record<string, CohortSource>>;
   readonly seeds: readonly number[];
   readonly arms: readonly StudyArm[];

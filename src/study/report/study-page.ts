@@ -1,5 +1,6 @@
 /** The page of a study: the question, the answer, and everything that stands behind it. */
 import { html, htmlTable, page, raw, type Html } from "./page.ts";
+import { meaningOf } from "../meaning.ts";
 import { cell, groupCell, type Drawing } from "./study-charts.ts";
 import {
   meanOverSeeds,
@@ -309,6 +310,7 @@ function pictureOf(picture: Picture, { pictures }: StudyPictures): Html {
 function attacks({ arms }: StudySummary, pictures: StudyPictures): Html {
   const run = arms.filter(({ attacks }) => attacks.length > 0);
   const never = arms.filter(({ attacks, arm }) => attacks.length === 0 && arm.state === "done");
+  const bounded = arms.filter(({ arm }) => arm.attacker);
   return html`
     ${
       run.length === 0
@@ -329,6 +331,14 @@ function attacks({ arms }: StudySummary, pictures: StudyPictures): Html {
             ),
             { label: "Attacks by arm" },
           )
+    }
+    ${
+      bounded.length > 0
+        ? html`<h3>What no attacker can exceed</h3>
+            <ul>
+              ${bounded.map((each) => html`<li>${armName(each)}: ${meaningOf(each.arm.attacker!)}</li>`)}
+            </ul>`
+        : ""
     }
     ${never.length > 0 ? html`<p>Not attacked: ${never.map(({ mark, arm }) => `${mark} ${arm.name}`).join(", ")}.</p>` : ""}
     ${run.flatMap(({ attacks, mark, arm }) =>

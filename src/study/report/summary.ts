@@ -1,4 +1,5 @@
 /** From the results table of a study to what its report says: arms beside one another, averaged over seeds, in plain words. */
+import { percentText } from "../meaning.ts";
 import { meanOverSeeds, type ArmKind, type ArmRecord, type AttackRecord, type ResultRow, type StudyRecord } from "../results/index.ts"; // prettier-ignore
 
 /** A value with its interval; null where it is not defined. */
@@ -220,6 +221,12 @@ function attackSentences(arms: readonly ArmSummary[]): string[] {
         (each) =>
           `${named(each)} gave something away: the attack "${each.worst!.attack}" reached ${intervalOf(each.worst!.success)}, where guessing reaches ${digits(each.worst!.chance)}.`,
       ),
+    ...arms.flatMap(
+      ({ arm, mark }) =>
+      !arm.attacker
+        ? []
+        : [`It is proven that nobody who accuses ${percentText(arm.attacker.falsePositiveRate)} of the innocent catches more than ${percentText(arm.attacker.truePositiveRate)} of those ${mark} (${arm.name}) was trained on.`], // prettier-ignore
+    ),
     ...(held.length > 0
       ? [`No attack that was run on ${listOf(held.map(named))} did surely better than guessing; a stronger one may.`]
       : []),

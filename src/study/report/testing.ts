@@ -21,6 +21,7 @@ const epsilon = (value: number): Partial<ArmRecord> => ({
   epsilon: value,
   delta: 1e-4,
   unit: "patient",
+  attacker: { falsePositiveRate: 0.01, truePositiveRate: value / 10, exact: true },
   assumptions: ["the number of training patients is public"],
   notAccounted: ["the figures on the test patients"],
 });

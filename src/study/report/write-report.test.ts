@@ -83,6 +83,8 @@ describe("writeReport", () => {
     expect(rowOf("fairness", "age: 40 to 59")).toMatch(/\|suppressed\|suppressed: too few patients to be shown\|/);
     expect(rowOf("ledger", "1")).toBe("1|NOT ACCOUNTED|Figures on the test patients were shown.||");
     expect(textOf("attacks")).toMatch(/cannot be believed: its control held/);
+    expect(textOf("attacks")).toMatch(/B epsilon 8: .* catches at most 80 % of those who were/);
+    expect(textOf("answer")).toMatch(/catches more than 10 % of those C \(epsilon 1\) was trained on/);
     expect(textOf("shortcuts")).toMatch(/rare confounded/);
   });
 

@@ -1,5 +1,6 @@
 /** What a study was, arm by arm: the file `study.json` of its folder. Numbers are in the results table beside it. */
 import type { LedgerBudget, LedgerRow } from "../../privacy/index.ts";
+import type { AttackerBound } from "../meaning.ts";
 import type { Decision } from "./decide.ts";
 
 /** Names of the files of a finished study. */
@@ -43,6 +44,8 @@ export interface ArmRecord {
   readonly epsilon: number | null;
   readonly delta: number | null;
   readonly unit: string | null;
+  /** What the proof lets an attacker reach who holds the model; null or absent where nothing is proven of a training on the images. */
+  readonly attacker?: AttackerBound | null;
   readonly assumptions: readonly string[];
   readonly runs: readonly ArmRun[];
   readonly pictures: readonly Picture[];

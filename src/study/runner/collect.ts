@@ -1,11 +1,14 @@
 /** From the outcomes of one arm's tasks to its record, its rows and its attacks. */
-import { relative, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { openCohort } from "../../cohort/index.ts";
 import type { MetricInterval } from "../../evaluation/index.ts";
 import type { LeadglassError } from "../../errors.ts";
 import { readLedgerFile } from "../cohort-ledger.ts";
+import { parsePlan } from "../../privacy/index.ts";
+import { readRun } from "../run-folder.ts";
 import type { Study } from "../file/schema.ts";
 import type { JudgeReport } from "../judge-run.ts";
+import { attackerBound, type AttackerBound } from "../meaning.ts";
 import { membershipAttacks, type MembershipReport } from "../membership.ts";
 import { courseFile, type ArmRecord, type AttackRecord, type Picture, type ResultRow } from "../results/index.ts";
 import { attacks as encodingAttacks } from "../../encoding/attacks/table.ts";
@@ -126,7 +129,17 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
     );
   }
   const judged = outputOf<JudgeReport>(planned.judged);
-  if (judged && planned.judged) rows.push(...judgeRows(judged, { ...base, seed: null, file: place(planned.judged) }));
+  if (judged && planned.judged) {
+    rows.push(...judgeRows(judged, { ...base, seed: null, file: place(planned.judged) }));
+    for (const [space, { membership }] of Object.entries(judged.nearestNeighbour.memorisation ?? {})) {
+      const { value, low, high } = membership.auroc;
+      if (value === null) continue;
+      addAttack(
+        { attack: `membership, nearest image by ${space}`, about: "who was in the generator's training: whoever has a synthetic image closer than his place among real images explains", knowledge: ["the synthetic images", "images of the patients who are asked about"], success: { value, low, high }, chance: 0.5, seconds: secondsOf(outcomes.get(planned.judged)!), valid: true, pictures: [] }, // prettier-ignore
+        { file: place(planned.judged), patients: membership.members + membership.nonMembers },
+      );
+    }
+  }
   return {
     ...{ planned, rows, attacks, evaluated },
     record: {
@@ -134,6 +147,7 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
       state: !failure ? "done" : failure.state === "failed" ? "failed" : "waiting",
       ...(failure ? { error: errorOf(failure.state === "failed" ? failure.error : (failure as { because: LeadglassError }).because) } : {}), // prettier-ignore
       ...{ epsilon: privacy?.epsilon ?? null, delta: privacy?.delta ?? null, unit: privacy?.unit ?? null },
+      attacker: arm.kind === "private" && reports.length > 0 ? await attackerOf(planned, { out, outcomes }) : null,
       assumptions: assumptionsOf(planned, reports),
       runs: planned.seeds.flatMap(
         ({ seed, trained, evaluated: task }) =>
@@ -157,6 +171,17 @@ function provenOf(reports: readonly TrainOutput["report"][], { arm }: PlannedArm
   // Where a run started from images of the same patients, what those cost counts in.
   const epsilon = arm.kind === "synthetic" ? Math.max(...all.map((p) => p!.cumulative.epsilon)) : privacy.epsilon;
   return { epsilon, delta: privacy.delta, unit: privacy.unit };
+}
+
+/** The bound that follows from the plan of an arm's first finished training. */
+async function attackerOf(
+  { seeds }: PlannedArm,
+  { out, outcomes }: Omit<Where, "study">,
+): Promise<AttackerBound | null> {
+  const trained = seeds.map((seed) => seed.trained as Task).find((task) => outcomes.get(task)?.state === "done");
+  if (!trained) return null;
+  const { batches } = (await readRun(join(taskFolder(out, trained), "run"))).settings;
+  return batches.kind === "private" ? attackerBound(parsePlan(batches.plan)) : null;
 }
 
 const secondsOf = (outcome: Outcome): number => (outcome.state === "done" ? outcome.seconds : 0);

@@ -1,5 +1,5 @@
 /** What an epsilon means, said so that a physician can judge it. */
-import { type DpPlan, eventOf, privacyProfile, tradeOff } from "../../privacy/index.ts";
+import { type DpPlan, eventOf, privacyProfile, tradeOff } from "../privacy/index.ts";
 
 /** What an attacker can do at most, against one patient, with the model in hand and everything else known. */
 export interface AttackerBound {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { gaussianEpsilon, rdpOfStep, rdpToEpsilon, tradeOff, worstProfile } from "../../privacy/index.ts";
+import { gaussianEpsilon, rdpOfStep, rdpToEpsilon, tradeOff, worstProfile } from "../privacy/index.ts";
 import { attackerBound, meaningOf } from "./meaning.ts";
 
 const plan = (steps: number, noiseMultiplier: number, probability: number) => ({
