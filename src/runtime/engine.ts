@@ -25,12 +25,24 @@ export interface Engine extends AsyncDisposable {
   readonly threads: number;
   /** Compiles a graph. A program that runs seldom should not keep its working memory between runs: `seldom`. */
   readonly load: (graph: Graph, options?: { readonly seldom?: boolean }) => Promise<Program>;
+  /**
+   * Compiles a graph that computes each number from the numbers in its place alone, to be run over the state tensors of many
+   * names, block by block and in place: nothing as large as a tensor is written beside it. Its inputs with a `*` in their names
+   * are blocks of one size: `sum/*` is read from `sum/NAME` (state, or fed), and the output `next/*` replaces NAME.
+   */
+  readonly loadBlockwise: (graph: Graph, names: readonly string[]) => Promise<BlockwiseProgram>;
   /** Creates or replaces state tensors; the data is moved, not copied: the caller's arrays become empty. */
   readonly write: (state: Feeds) => Promise<void>;
   /** Copies of state tensors. */
   readonly read: (names: readonly string[]) => Promise<Record<string, HostTensor>>;
   /** Fills state tensors with zeros. */
   readonly zero: (names: readonly string[]) => Promise<void>;
+}
+
+/** A compiled graph of blocks; see {@link Engine.loadBlockwise}. What a run replaced cannot be put back. */
+export interface BlockwiseProgram extends AsyncDisposable {
+  /** Runs once over everything. Throws LG-RUNTIME-002 where tensors of one name differ in size, or one is missing. */
+  readonly run: (feeds: Feeds) => Promise<void>;
 }
 
 /** A compiled graph. */

@@ -47,6 +47,31 @@ describe("engine", () => {
     await expect(program.run({})).rejects.toThrow(/nowhere/);
   });
 
+  it("blocks_coverEveryNumberOnce_inPlace_whateverTheSizes", async () => {
+    // total = total * factor + x, in blocks of 4: two whole ones and a rest, smaller tensors gathered, one of exactly a block.
+    const [total, x, factor] = [input("total/*", [4]), input("x/*", [4]), input("factor", [])];
+    const graph = graphOf("blocks", { "next/total/*": add(mul(total, factor), x) });
+    const sizes = { a: 9, b: 1, c: 4, d: 3, e: 2 };
+    const names = Object.keys(sizes) as (keyof typeof sizes)[];
+    const numbers = (name: keyof typeof sizes, from: number): HostTensor => vector(...Array.from({ length: sizes[name] }, (_, i) => from + i)); // prettier-ignore
+    await engine.write(Object.fromEntries(names.map((name) => [`total/${name}`, numbers(name, 10)])));
+    await using program = await engine.loadBlockwise(graph, names);
+    const fed = Object.fromEntries(names.map((name) => [`x/${name}`, numbers(name, 0)]));
+    await program.run({ ...fed, factor: { data: Float32Array.of(2), shape: [] } });
+    const after = await engine.read(names.map((name) => `total/${name}`));
+    for (const name of names)
+      expect([...after[`total/${name}`]!.data]).toEqual(
+        Array.from({ length: sizes[name] }, (_, i) => 2 * (10 + i) + i),
+      );
+    // What was fed is gone: it held noise or gradients.
+    expect(fed["x/a"]!.data).toHaveLength(0);
+    await expect(program.run({ factor: { data: Float32Array.of(2), shape: [] } })).rejects.toThrow(/x\/a/);
+    await engine.write({ "x/b": vector(1, 2), ...Object.fromEntries(names.filter((n) => n !== "b").map((n) => [`x/${n}`, numbers(n, 0)])) }); // prettier-ignore
+    await expect(program.run({ factor: { data: Float32Array.of(2), shape: [] } })).rejects.toThrow(
+      /of b differ in size/,
+    );
+  });
+
   it("absentDevice_saysWhatToUseInstead", async () => {
     // CUDA is never part of the package, so its absence can be tested everywhere it is not installed by hand.
     await using absent = await startEngine({ device: "cuda", threads: 1 });

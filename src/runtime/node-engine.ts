@@ -1,9 +1,9 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { LeadglassError } from "../errors.ts";
-import { encodeModel, type Graph } from "../graph/index.ts";
+import { encodeModel, sizeOf, type Graph } from "../graph/index.ts";
 import type { Device, Engine, EngineOptions, Feeds, HostTensor } from "./engine.ts";
-import { statePrefix, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
+import { anyName, statePrefix, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
 
 const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
 
@@ -47,7 +47,7 @@ export async function startEngine({
   ];
 
   let programs = 0;
-  const load: Engine["load"] = async (graph, { seldom = false } = {}) => {
+  const compile = async (graph: Graph, seldom: boolean): Promise<number> => {
     const program = programs++;
     const model = encodeModel(graph);
     const names = graph.outputs.map((o) => o.name);
@@ -64,16 +64,30 @@ export async function startEngine({
         );
       },
     );
+    return program;
+  };
+  const unload = (program: number) => async (): Promise<void> => void (await ask({ kind: "unload", program }));
+  const load: Engine["load"] = async (graph, { seldom = false } = {}) => {
+    const program = await compile(graph, seldom);
     return {
       run: (feeds) => ask({ kind: "run", program, feeds }, buffersOf(feeds)),
       undo: async () => void (await ask({ kind: "undo", program })),
-      [Symbol.asyncDispose]: async () => void (await ask({ kind: "unload", program })),
+      [Symbol.asyncDispose]: unload(program),
+    };
+  };
+  const loadBlockwise: Engine["loadBlockwise"] = async (graph, names) => {
+    const block = sizeOf(graph.inputs.find(({ name }) => name.includes(anyName))!.shape);
+    const program = await compile(graph, false);
+    return {
+      run: async (feeds) => void (await ask({ kind: "runBlocks", program, names, block, feeds }, buffersOf(feeds))),
+      [Symbol.asyncDispose]: unload(program),
     };
   };
   return {
     device,
     threads,
     load,
+    loadBlockwise,
     write: async (state) => void (await ask({ kind: "write", state }, buffersOf(state))),
     read: (names) => ask({ kind: "read", names }),
     zero: async (names) => void (await ask({ kind: "zero", names })),

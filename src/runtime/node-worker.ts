@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import * as ort from "onnxruntime-node";
 import type { HostTensor } from "./engine.ts";
-import { statePrefix, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
+import { anyName, statePrefix, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
 
 const settings = workerData as WorkerSettings;
 const port = parentPort!;
@@ -109,6 +109,74 @@ async function run({ program, feeds }: Extract<Request, { kind: "run" }>): Promi
   return fetched;
 }
 
+/** Where a block's numbers come from and go to: a part of the tensors of one name. */
+interface Piece {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+async function runBlocks({ program, names, block, feeds }: Extract<Request, { kind: "runBlocks" }>): Promise<void> {
+  const { session, outputs } = programs.get(program)!;
+  const floatsOf = (pattern: string, name: string): Float32Array => {
+    const own = pattern.replace(anyName, name);
+    const data = (feeds[own]?.data ?? state.get(own)?.current.data) as Float32Array | undefined;
+    if (!data) throw new Error(`input ${own} is neither fed nor state`);
+    return data;
+  };
+  const blocks = session.inputNames.filter((name) => name.includes(anyName));
+  const fixed = Object.fromEntries(
+    session.inputNames.filter((name) => !name.includes(anyName)).map((name) => [name, toTensor(feeds[name]!)]),
+  );
+  const shape = session.inputMetadata.find(({ name }) => name === blocks[0])!;
+  const dims = shape.isTensor ? (shape.shape as number[]) : [block];
+  const tensorOf = (data: Float32Array): ort.Tensor => new ort.Tensor("float32", data, dims);
+  const gathered = Object.fromEntries(blocks.map((name) => [name, new Float32Array(block)]));
+  const made = Object.fromEntries(outputs.map((name) => [name, tensorOf(new Float32Array(block))]));
+  const run = async (pieces: readonly Piece[]): Promise<void> => {
+    const whole = pieces[0]!.to - pieces[0]!.from === block ? pieces[0]! : undefined;
+    const inputs = Object.fromEntries(
+      blocks.map((pattern) => {
+        if (whole) return [pattern, tensorOf(floatsOf(pattern, whole.name).subarray(whole.from, whole.to))];
+        let at = 0;
+        for (const { name, from, to } of pieces) {
+          gathered[pattern]!.set(floatsOf(pattern, name).subarray(from, to), at);
+          at += to - from;
+        }
+        return [pattern, tensorOf(gathered[pattern]!)];
+      }),
+    );
+    await session.run({ ...fixed, ...inputs }, made);
+    for (const pattern of outputs) {
+      const numbers = made[pattern]!.data as Float32Array;
+      let at = 0;
+      for (const { name, from, to } of pieces) {
+        floatsOf(pattern.slice(statePrefix.length), name).set(numbers.subarray(at, at + to - from), from);
+        at += to - from;
+      }
+    }
+  };
+  // Whole blocks are read where they lie; what is left of each tensor is gathered with that of others.
+  let rest: Piece[] = [];
+  let pending = 0;
+  for (const name of names) {
+    const sizes = new Set(blocks.map((pattern) => floatsOf(pattern, name).length));
+    if (sizes.size > 1) throw new Error(`tensors of ${name} differ in size`);
+    const [size] = sizes as unknown as [number];
+    let from = 0;
+    for (; from + block <= size; from += block) await run([{ name, from, to: from + block }]);
+    if (from === size) continue;
+    if (pending + size - from > block) {
+      await run(rest);
+      [rest, pending] = [[], 0];
+    }
+    rest.push({ name, from, to: size });
+    pending += size - from;
+  }
+  if (rest.length > 0) await run(rest);
+  for (const { data } of Object.values(feeds)) release(data);
+}
+
 function undo({ program }: Extract<Request, { kind: "undo" }>): void {
   for (const name of programs.get(program)!.outputs) {
     const slot = name.startsWith(statePrefix) ? state.get(name.slice(statePrefix.length)) : undefined;
@@ -119,6 +187,7 @@ function undo({ program }: Extract<Request, { kind: "undo" }>): void {
 const handlers: { [K in Request["kind"]]: (request: Extract<Request, { kind: K }>) => unknown } = {
   load,
   run,
+  runBlocks,
   undo,
   unload: async ({ program }) => {
     await programs.get(program)?.session.release();

@@ -10,6 +10,13 @@ export type Request =
       readonly seldom: boolean;
     }
   | { readonly kind: "run"; readonly program: number; readonly feeds: Readonly<Record<string, HostTensor>> }
+  | {
+      readonly kind: "runBlocks";
+      readonly program: number;
+      readonly names: readonly string[];
+      readonly block: number;
+      readonly feeds: Readonly<Record<string, HostTensor>>;
+    }
   | { readonly kind: "undo"; readonly program: number }
   | { readonly kind: "unload"; readonly program: number }
   | { readonly kind: "write"; readonly state: Readonly<Record<string, HostTensor>> }
@@ -25,6 +32,9 @@ export interface WorkerSettings {
 export type Reply =
   | { readonly ok: true; readonly tensors: Readonly<Record<string, HostTensor>> }
   | { readonly ok: false; readonly message: string };
+
+/** Stands for a tensor's name in a graph that runs in blocks. */
+export const anyName = "*";
 
 /** Outputs with this prefix replace the state tensor named by the rest. */
 export const statePrefix = "next/";

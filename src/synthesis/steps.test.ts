@@ -5,6 +5,7 @@ import { conv, input, mul, reduceSum, scalar, sigmoid, sizeOf, type Value } from
 import { seededRandom } from "../math/random.ts";
 import { instanceNormalise } from "../nn/adversarial.ts";
 import { compactGan, initialParameters, type Discriminator } from "../nn/index.ts";
+import { startEngine } from "../runtime/index.ts";
 import { fakeGraph, generatorGraph, halfSquaredSlope, realGraph } from "./steps.ts";
 
 const shape = { rows: 3, classes: 2, imageSize: 16 };
@@ -101,6 +102,33 @@ describe("graphs of a step", () => {
       .flatMap((g) => g.inputs)
       .map((i) => i.name);
     expect(names.filter((n) => /^real|between|sum\//.test(n))).toEqual([]);
+  });
+
+  it("whatIsKeptOfTheForwardPass_changesNoGradient", async () => {
+    const { latent, grain, parameters } = compactGan.generator(shape);
+    const discriminator = compactGan.discriminator(shape);
+    const plain = { loss: "bce", distortion: false, instanceNoise: false } as const;
+    await using engine = await startEngine({ threads: 1 });
+    const weights = { ...initialParameters({ parameters }, seededRandom("g")), ...initialParameters(discriminator, seededRandom("d")) }; // prettier-ignore
+    await engine.write(
+      Object.fromEntries([...parameters, ...discriminator.parameters].map((p) => [p.name, { data: weights[p.name]!.slice(), shape: p.value.shape }])), // prettier-ignore
+    );
+    const feeds = () => ({
+      latent: { data: normals("z", sizeOf(latent.shape)), shape: latent.shape },
+      grain: { data: normals("grain", sizeOf(grain!.shape)), shape: grain!.shape },
+      classes: { data: Float32Array.of(1, 0, 0, 1, 1, 0), shape: [3, 2] },
+    });
+    const sums = parameters.map((p) => `sum/${p.name}`);
+    await using anew = await engine.load(generatorGraph(compactGan, shape, plain));
+    const { loss, deviation } = await anew.run(feeds());
+    const expected = await engine.read(sums);
+    await using fake = await engine.load(fakeGraph(compactGan, shape, { ...plain, atFake: 0, keep: true }));
+    await using keeping = await engine.load(generatorGraph(compactGan, shape, { ...plain, keep: true }));
+    await fake.run(feeds());
+    await engine.zero(sums);
+    expect(await keeping.run(feeds())).toEqual({ loss, deviation });
+    expect(await engine.read(sums)).toEqual(expected);
+    expect(generatorGraph(compactGan, shape, { ...plain, keep: true }).outputs.length).toBe(sums.length + 2);
   });
 
   it("everyLossBuilds_withAndWithoutClipping", () => {

@@ -14,6 +14,7 @@ import {
   sqrt,
   sub,
   substitute,
+  topologicalNodes,
   type Graph,
   type Input,
   type Value,
@@ -140,6 +141,10 @@ export function realGraph(
   );
 }
 
+/** The dearest values on the way to a generated image, in an order that depends on the architecture alone. */
+const convolved = (generator: Generator): Value[] =>
+  topologicalNodes([generator.image]).flatMap(({ op, outputs }) => (/^Conv/.test(op) ? [outputs[0]!] : []));
+
 /** The inputs that draw generated images. */
 const drawn = ({ latent, classes, grain }: Generator): Input[] => [latent, classes, ...(grain ? [grain] : [])];
 
@@ -148,12 +153,13 @@ const drawn = ({ latent, classes, grain }: Generator): Input[] => [latent, class
  * too, between which and the generated ones the slope is held at 1; then it is no longer free of privacy cost.
  * Inputs: `latent`, `classes`, `grain`; what distortion and noise take; parameters of both networks; for `wgan-gp`
  * `between` [rows, 1, size, size] in [0, 1] (real images) and `mix` [rows, 1, 1, 1].
- * Outputs: `loss`, `next/exact/<name>`.
+ * Outputs: `loss`, `next/exact/<name>`; with `keep` what the generator's convolutions made, as state `next/kept/<i>`.
  */
 export function fakeGraph(
   architecture: GanArchitecture,
   shape: GanShape,
-  options: GanStepOptions & Pick<PenaltyOptions, "atFake"> & { readonly gradientPenalty?: number },
+  options: GanStepOptions &
+    Pick<PenaltyOptions, "atFake"> & { readonly gradientPenalty?: number; readonly keep?: boolean },
 ): Graph {
   const generator = architecture.generator(shape);
   const discriminator = architecture.discriminator(shape);
@@ -171,11 +177,12 @@ export function fakeGraph(
     losses = add(losses, mul(mul(excess, excess), scalar(options.gradientPenalty ?? 10)));
   }
   const loss = mul(whole(losses), scalar(1 / shape.rows));
+  const kept = options.keep ? Object.fromEntries(convolved(generator).map((v, i) => [`next/kept/${i}`, v])) : {};
   const parameters = discriminator.parameters.map((p) => p.value);
   const found = gradients(loss, parameters, scalar(1));
   return simplify(
     lower(
-      graphOf("fake", { loss, ...named(discriminator.parameters, "next/exact/", found) }, [
+      graphOf("fake", { loss, ...named(discriminator.parameters, "next/exact/", found), ...kept }, [
         ...drawn(generator),
         ...fed,
         ...parameters,
@@ -187,12 +194,17 @@ export function fakeGraph(
 
 /**
  * The generator's step: the mean gradient of its loss through the discriminator, which is held fixed. It sees no real
- * image and costs no privacy.
+ * image and costs no privacy. With `keep` it is the step of the images that {@link fakeGraph} made last, and takes from state
+ * what that kept instead of convolving again.
  * Inputs: `latent`, `classes`, `grain`; what distortion and noise take; parameters of both networks.
  * Outputs: `loss`, `deviation` (mean over pixels of the deviation over the batch: 0 where all images are alike),
  * `next/sum/<name>`.
  */
-export function generatorGraph(architecture: GanArchitecture, shape: GanShape, options: GanStepOptions): Graph {
+export function generatorGraph(
+  architecture: GanArchitecture,
+  shape: GanShape,
+  options: GanStepOptions & { readonly keep?: boolean },
+): Graph {
   const generator = architecture.generator(shape);
   const discriminator = architecture.discriminator(shape);
   const { seen, fed } = shown(generator.image, shape, options, "fake");
@@ -200,13 +212,18 @@ export function generatorGraph(architecture: GanArchitecture, shape: GanShape, o
   const loss = mul(whole(losses), scalar(1 / shape.rows));
   const parameters = generator.parameters.map((p) => p.value);
   const found = gradients(loss, parameters, scalar(1));
+  const outputs = { loss, deviation: spread(generator.image), ...named(generator.parameters, "next/sum/", found) };
+  const kept = options.keep ? convolved(generator).map((v, i) => [v, input(`kept/${i}`, v.shape)] as const) : [];
+  const values = substitute(Object.values(outputs), new Map<Value, Value>(kept));
   return simplify(
     lower(
-      graphOf(
-        "generator",
-        { loss, deviation: spread(generator.image), ...named(generator.parameters, "next/sum/", found) },
-        [...drawn(generator), ...fed, ...parameters, ...discriminator.parameters.map((p) => p.value)],
-      ),
+      graphOf("generator", Object.fromEntries(Object.keys(outputs).map((name, i) => [name, values[i]!])), [
+        ...drawn(generator),
+        ...fed,
+        ...parameters,
+        ...discriminator.parameters.map((p) => p.value),
+        ...kept.map(([, i]) => i),
+      ]),
     ),
   );
 }

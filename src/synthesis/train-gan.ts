@@ -9,7 +9,7 @@ import { learningRateAt } from "../training/schedules.ts";
 import { estimateTileUnits } from "../training/tile.ts";
 import { drawNoise, drawUnits, stepsOf } from "../training/train.ts";
 import type { Checkpoint } from "../training/checkpoint.ts";
-import { initialState, stateShapes, updateGraph, updateScalars } from "../training/update.ts";
+import { initialState, loadUpdate, stateShapes, updateScalars } from "../training/update.ts";
 import { drawDistortion } from "./distortion.ts";
 import { healthWatch } from "./health.ts";
 import { averageSampleGraph, drawLatents, oneHot } from "./sampling.ts";
@@ -127,27 +127,27 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
   const tile =
     resumeFrom?.tileUnits ??
     (plan ? estimateTileUnits((n) => buildReal(n, false), Math.ceil(expected), 1) : Math.ceil(expected));
+  const fakeOptions = { ...stepOptions, gradientPenalty: gan.gradientPenalty, keep: true };
   await using programs = await loadAll(engine, {
     real: buildReal(tile, false),
-    fake: fakeGraph(architecture, fakeShape, { ...stepOptions, atFake: 0, gradientPenalty: gan.gradientPenalty }),
+    fake: fakeGraph(architecture, fakeShape, { ...fakeOptions, atFake: 0 }),
     ...(penalised
       ? {
           realSloped: buildReal(tile, true),
-          fakeSloped: fakeGraph(architecture, fakeShape, {
-            ...stepOptions,
-            atFake: slope.atFake * slope.every,
-            gradientPenalty: gan.gradientPenalty,
-          }),
+          fakeSloped: fakeGraph(architecture, fakeShape, { ...fakeOptions, atFake: slope.atFake * slope.every }),
         }
       : {}),
-    generator: generatorGraph(architecture, fakeShape, stepOptions),
-    updateDiscriminator: updateGraph(discriminator.parameters, settings.optimiser, {
-      noise: plan !== undefined,
-      averaging: false,
-      exact: true,
-    }),
-    updateGenerator: updateGraph(generator.parameters, gan.generatorOptimiser, { noise: false, averaging }),
+    generator: generatorGraph(architecture, fakeShape, { ...stepOptions, keep: true }),
     sheet: averageSampleGraph(architecture, { ...fakeShape, rows: sheetRows }, averaging),
+  });
+  await using updateDiscriminator = await loadUpdate(engine, discriminator.parameters, settings.optimiser, {
+    noise: plan !== undefined,
+    averaging: false,
+    exact: true,
+  });
+  await using updateGenerator = await loadUpdate(engine, generator.parameters, gan.generatorOptimiser, {
+    noise: false,
+    averaging,
   });
   const run = (name: keyof typeof programs.of, feeds: Feeds) => programs.of[name]!.run(feeds);
   const watch = healthWatch(gan.lossName !== "wgan-gp");
@@ -215,10 +215,12 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     const generatorTurn = (done + 1) % gan.discriminatorSteps === 0;
     const fakesAgain = generatorTurn ? copyOf(fakes) : {};
     const between = gan.lossName === "wgan-gp" ? await mixFeeds(data, units, { gan, shape: fakeShape, step: done, seed }) : {}; // prettier-ignore
-    const fakeLoss = Number((await run(`fake${sloped}`, { ...fakes, ...between }))["loss"]!.data[0]);
+    const faking = run(`fake${sloped}`, { ...fakes, ...between });
+    const noiseFeeds = plan ? drawNoise(plan, seed, done, discriminator) : {};
+    const fakeLoss = Number((await faking)["loss"]!.data[0]);
     const rate = (peak: number): number => learningRateAt(settings.schedule, done, steps, peak);
-    await run("updateDiscriminator", {
-      ...(plan ? drawNoise(plan, seed, done, discriminator) : {}),
+    await updateDiscriminator.run({
+      ...noiseFeeds,
       ...updateScalars(settings.optimiser, {
         step: done,
         learningRate: rate(settings.optimiser.learningRate),
@@ -234,7 +236,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
       generatorLoss = lastGenerator = Number(ran["loss"]!.data[0]);
       deviation = Number(ran["deviation"]!.data[0]);
       const turn = Math.floor(done / gan.discriminatorSteps);
-      await run("updateGenerator", updateScalars(gan.generatorOptimiser, {
+      await updateGenerator.run(updateScalars(gan.generatorOptimiser, {
         step: turn,
         learningRate: rate(gan.generatorOptimiser.learningRate),
         expectedBatchSize: 1,
@@ -272,7 +274,8 @@ async function loadAll<const G extends Readonly<Record<string, Graph>>>(engine: 
     for (const program of Object.values(of)) await program[Symbol.asyncDispose]();
   };
   try {
-    for (const [name, graph] of Object.entries(graphs)) of[name] = await engine.load(graph, { seldom: name.startsWith("update") || name === "sheet" }); // prettier-ignore
+    // Each would keep its own working memory; here that doubles the memory and saves no time.
+    for (const [name, graph] of Object.entries(graphs)) of[name] = await engine.load(graph, { seldom: true });
   } catch (error) {
     await dispose();
     throw error;

@@ -16,16 +16,16 @@ export const intermediateFloats = (graph: Graph): number =>
   );
 
 /** Numbers written by a tile of some units: a part for each unit and a part for each tile. */
-function costOf(graphFor: (units: number) => Graph): (units: number) => number {
+function costOf(graphFor: (units: number) => Graph) {
   const [one, two] = [intermediateFloats(graphFor(1)), intermediateFloats(graphFor(2))];
   const perUnit = Math.max(1, two - one);
-  return (units) => one - perUnit + units * perUnit;
+  const ofTile = Math.max(0, one - perUnit);
+  return { perUnit, ofTile, of: (units: number): number => ofTile + units * perUnit };
 }
 
 /** Numbers written for each unit: how much work a unit is. */
 export function floatsOfUnit(graphFor: (units: number) => Graph): number {
-  const cost = costOf(graphFor);
-  return cost(2) - cost(1);
+  return costOf(graphFor).perUnit;
 }
 
 /** The power of two of units whose tile is expected to run best; from sizes alone, so the same on every machine. */
@@ -33,8 +33,10 @@ export function estimateTileUnits(graphFor: (units: number) => Graph, mostUnits:
   const cost = costOf(graphFor);
   let units = 1;
   while (units < mostUnits && units < 512) {
-    const doubled = cost(2 * units);
-    if (doubled > mostFloats / engines || (units >= leastUnits && doubled > plentyOfFloats)) break;
+    const doubled = cost.of(2 * units);
+    // What every tile writes, however few its units, should be little beside what the units write.
+    const plenty = units >= leastUnits && units * cost.perUnit >= 2 * cost.ofTile;
+    if (doubled > mostFloats / engines || (plenty && doubled > plentyOfFloats)) break;
     units *= 2;
   }
   return units;
@@ -73,7 +75,7 @@ export async function measureTileUnits({
     return best;
   };
   const fits = (units: number): boolean =>
-    units >= 1 && (units <= mostUnits || units <= estimate) && cost(units) <= mostFloats / engines;
+    units >= 1 && (units <= mostUnits || units <= estimate) && cost.of(units) <= mostFloats / engines;
   let best = { units: estimate, seconds: await secondsOfUnit(estimate) };
   for (const direction of [0.5, 2]) {
     for (let units = estimate * direction; fits(units); units *= direction) {

@@ -23,7 +23,7 @@ import type { Loss } from "./losses.ts";
 import type { OptimiserSettings } from "./optimisers.ts";
 import { learningRateAt, type Schedule } from "./schedules.ts";
 import type { GradientSum } from "./step.ts";
-import { initialState, stateShapes, updateGraph, updateScalars } from "./update.ts";
+import { initialState, loadUpdate, stateShapes, updateScalars } from "./update.ts";
 
 /** How units come into batches: as a privacy plan says, or shuffled in epochs. */
 export type Batches =
@@ -122,12 +122,12 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
   const names = model.parameters.map((p) => p.name);
 
   const averaging = settings.averaging !== null;
-  const update = updateGraph(model.parameters, settings.optimiser, {
+  const updateOptions = {
     noise: plan !== undefined,
     averaging,
     exact: options.beside !== undefined,
     ...(options.onNoisySum && data.canaries ? { observed: data.canaries.parameter } : {}),
-  });
+  };
   const shapes = stateShapes(model.parameters, settings.optimiser, { averaging });
   const kept = Object.keys(shapes).filter((name) => !name.startsWith("sum/"));
   /** What is kept of earlier states, by name: "earlier/STEP/PARAMETER". */
@@ -138,7 +138,7 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
   for (const name of names)
     state[`sum/${name}`] = { data: new Float32Array(sizeOf(shapes[name]!)), shape: shapes[name]! };
   await engine.write(state);
-  await using updating = await engine.load(update, { seldom: true });
+  await using updating = await loadUpdate(engine, model.parameters, settings.optimiser, updateOptions);
   const how: GradientSum = plan ? { kind: "clipped", clipping: plan.clipping } : { kind: "plain" };
   await using beside = options.beside
     ? await startBeside({

@@ -4,10 +4,12 @@ import { runModel } from "../../test/support/run-onnx.ts";
 import { encodeModel, input } from "../graph/index.ts";
 import { fillGaussian, seededRandom } from "../math/random.ts";
 import { gaussianNoise, noiseScale, planPrivateTraining } from "../privacy/index.ts";
+import { startEngine } from "../runtime/index.ts";
 import type { OptimiserSettings } from "./optimisers.ts";
 import {
   averageDecayAt,
   initialState,
+  loadUpdate,
   stateShapes,
   updateGraph,
   updateScalars,
@@ -52,6 +54,46 @@ async function update(
   const ran = await runModel(encodeModel(graph), Object.fromEntries([...fed, ...drawn]));
   return Object.fromEntries(Object.entries(ran).map(([name, { data }]) => [name, Array.from(data, Number)]));
 }
+
+describe("loadUpdate", () => {
+  it.each(named)("blocks_giveTheNumbersOfWholeTensors_bitForBit: %s", async (_, optimiser) => {
+    // Larger than a block, with a rest; a matrix and a vector, which may decay differently.
+    const own = Object.entries({ large: [300, 500], small: [3, 5], bias: [7] }).map(([name, shape]) => ({ name, value: input(name, shape) })); // prettier-ignore
+    const options = { noise: true, averaging: true, exact: true };
+    const normals = (seed: string, shape: readonly number[]): FloatTensor => {
+      const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+      fillGaussian(seededRandom(seed), data, 1);
+      return { data, shape };
+    };
+    const shapes = { ...stateShapes(own, optimiser, options), ...Object.fromEntries(own.map(({ name, value }) => [`exact/${name}`, value.shape])) }; // prettier-ignore
+    // Squares are never negative.
+    const state = () => Object.fromEntries(Object.entries(shapes).map(([name, shape]) => {
+      const { data } = normals(name, shape);
+      return [name, { data: name.startsWith("state/v/") ? data.map(Math.abs) : data, shape }];
+    })); // prettier-ignore
+    const feeds = () => ({
+      ...Object.fromEntries(own.map(({ name, value }) => [`noise/${name}`, normals(`noise ${name}`, value.shape)])),
+      ...updateScalars(optimiser, {
+        step: 2,
+        learningRate: 0.1,
+        expectedBatchSize: 3,
+        grid: 2 ** -10,
+        averageDecay: 0.9,
+      }),
+    });
+    const kept = Object.keys(shapes);
+    await using engine = await startEngine({ threads: 2 });
+    await engine.write(state());
+    await using whole = await engine.load(updateGraph(own, optimiser, options));
+    await whole.run(feeds());
+    const expected = await engine.read(kept);
+    await engine.write(state());
+    await using blocks = await loadUpdate(engine, own, optimiser, options);
+    expect(await blocks.run(feeds())).toEqual({});
+    expect(await engine.read(kept)).toEqual(expected);
+    expect(expected["large"]!.data).not.toEqual(state()["large"]!.data);
+  });
+});
 
 describe("updateGraph", () => {
   it.each(named)("everyInput_isState_orNoise_orAScalarThatUpdateScalarsGives: %s", (_, optimiser) => {

@@ -13,7 +13,7 @@ import {
   type Shape,
   type Value,
 } from "../graph/index.ts";
-import type { Feeds, HostTensor } from "../runtime/index.ts";
+import type { BlockwiseProgram, Engine, Feeds, HostTensor } from "../runtime/index.ts";
 import { completeSettings, decays, optimisers, type OptimiserSettings } from "./optimisers.ts";
 
 /** A trainable parameter as graph input; a {@link Model}'s parameters fit. */
@@ -99,6 +99,55 @@ export function updateGraph(
     ...(noise ? [grid, perGrid] : []),
   ];
   return simplify(graphOf(`update ${settings.name}`, outputs, [...inputs, ...scalarInputs]));
+}
+
+/** Numbers of a block: few enough for a core's caches, enough that starting a run costs nothing beside it. */
+const mostOfBlock = 2 ** 17;
+
+export interface Update extends AsyncDisposable {
+  /** Takes what {@link updateGraph} is fed and returns its outputs that are not state. */
+  readonly run: (feeds: Feeds) => Promise<Record<string, HostTensor>>;
+}
+
+/**
+ * Loads {@link updateGraph} to be run over blocks of all parameters, in place: the same numbers as from one graph of whole
+ * tensors, which would write each of its dozen steps to memory. With `observed` that one graph is loaded.
+ * Throws LG-TRAIN-003 for impossible settings.
+ */
+export async function loadUpdate(
+  engine: Engine,
+  parameters: readonly UpdatedParameter[],
+  optimiser: OptimiserSettings,
+  options: UpdateOptions,
+): Promise<Update> {
+  if (options.observed !== undefined) return engine.load(updateGraph(parameters, optimiser, options), { seldom: true });
+  const settings = completeSettings(optimiser);
+  const groups = Map.groupBy(parameters, ({ value }) => decays(settings, value.shape.length));
+  const programs: BlockwiseProgram[] = [];
+  for (const [decaying, own] of groups) {
+    const numbers = own.reduce((n, { value }) => n + sizeOf(value.shape), 0);
+    const block = Math.min(mostOfBlock, numbers);
+    const value = input("*", decaying ? [1, block] : [block]);
+    programs.push(
+      await engine.loadBlockwise(updateGraph([{ name: "*", value }], optimiser, options), own.map(({ name }) => name)), // prettier-ignore
+    );
+  }
+  return {
+    run: async (feeds) => {
+      const isNoise = (name: string): boolean => name.startsWith("noise/");
+      const scalars = Object.entries(feeds).filter(([name]) => !isNoise(name));
+      const groupNames = [...groups.values()].map((own) => new Set(own.map(({ name }) => `noise/${name}`)));
+      for (const [i, program] of programs.entries())
+        await program.run({
+          ...Object.fromEntries(scalars.map(([name, { data, shape }]) => [name, { data: data.slice(), shape }])),
+          ...Object.fromEntries(Object.entries(feeds).filter(([name]) => groupNames[i]!.has(name))),
+        });
+      return {};
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const program of programs) await program[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** The shapes of everything that a run keeps on the device, by name: parameters, sums, optimiser state, averages. */
