@@ -215,12 +215,10 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     const generatorTurn = (done + 1) % gan.discriminatorSteps === 0;
     const fakesAgain = generatorTurn ? copyOf(fakes) : {};
     const between = gan.lossName === "wgan-gp" ? await mixFeeds(data, units, { gan, shape: fakeShape, step: done, seed }) : {}; // prettier-ignore
-    const faking = run(`fake${sloped}`, { ...fakes, ...between });
-    const noiseFeeds = plan ? drawNoise(plan, seed, done, discriminator) : {};
-    const fakeLoss = Number((await faking)["loss"]!.data[0]);
+    const fakeLoss = Number((await run(`fake${sloped}`, { ...fakes, ...between }))["loss"]!.data[0]);
     const rate = (peak: number): number => learningRateAt(settings.schedule, done, steps, peak);
     await updateDiscriminator.run({
-      ...noiseFeeds,
+      ...(plan ? drawNoise(plan, seed, done, discriminator) : {}),
       ...updateScalars(settings.optimiser, {
         step: done,
         learningRate: rate(settings.optimiser.learningRate),
