@@ -4,7 +4,8 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { LeadglassError } from "../../errors.ts";
 import { writeAtomically } from "../../training/checkpoint.ts";
-import { studyPage, type ShownPicture, type StudyPictures } from "./study-page.ts";
+import { studyPage } from "./study-page.ts";
+import type { ShownPicture, StudyPictures } from "./study-parts.ts";
 import { readCourse, readRows, studyFiles, type Picture, type ResultRow, type StudyRecord } from "../results/index.ts";
 import { summarise, type StudySummary } from "./summary.ts";
 
