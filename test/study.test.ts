@@ -71,6 +71,27 @@ describe("study run", () => {
     });
   });
 
+  it("whatPrivateImagesAndPrivateTrainingCost_addsUp_whateverElseTheStudySpends", async () => {
+    const arm = (budget: string) => [
+      `  - { kind: synthetic, name: drawn first, use: pretrain, epsilon: ${budget}, delta: 1e-3, generator: { model: spectral, epsilon: 4, delta: 1e-3, imageSize: 32, perClass: 20 }, judge: false, ${train} }`,
+    ];
+    const proven = async (name: string, arms: readonly string[]) => {
+      const file = await study(name, ["targets: [malignant]", "arms:", ...arms]);
+      const { code, stdout, stderr } = await leadglass(["study", "run", file, "--out", join(root, name), "--json"]);
+      expect(code, stderr).toBe(0);
+      const { arms: records } = JSON.parse(stdout) as Pick<StudyRecord, "arms">;
+      return records.find((record) => record.name === "drawn first")!;
+    };
+    const { epsilon, delta, attacker } = await proven("chained", arm("4"));
+    // Two Gaussian mechanisms cost more than one, and less together than epsilons that are added.
+    expect(epsilon).toBeGreaterThan(4.2);
+    expect(epsilon).toBeLessThan(8);
+    expect(delta).toBe(1e-3);
+    expect(attacker).toBeNull();
+    const beside = await proven("beside others", [...arm("4"), `  - { kind: private, epsilon: 4, delta: 1e-3, ${train} }`]); // prettier-ignore
+    expect(beside.epsilon).toBe(epsilon);
+  });
+
   it.each([
     ["target", ["targets: [malignent]", "epsilon: [inf]"], /malignent/],
     ["group", ["targets: [malignant]", "groups: [sexx]", "epsilon: [inf]"], /sexx/],

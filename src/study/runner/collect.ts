@@ -1,20 +1,19 @@
 /** From the outcomes of one arm's tasks to its record, its rows and its attacks. */
-import { join, relative, resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { openCohort } from "../../cohort/index.ts";
 import type { MetricInterval } from "../../evaluation/index.ts";
 import type { LeadglassError } from "../../errors.ts";
 import { readLedgerFile } from "../cohort-ledger.ts";
-import { parsePlan } from "../../privacy/index.ts";
-import { readRun } from "../run-folder.ts";
 import type { Study } from "../file/schema.ts";
 import type { JudgeReport } from "../judge-run.ts";
-import { attackerBound, type AttackerBound } from "../meaning.ts";
+import { attackerBound } from "../meaning.ts";
 import { membershipAttacks, type MembershipReport } from "../membership.ts";
 import { courseFile, type ArmRecord, type AttackRecord, type Picture, type ResultRow } from "../results/index.ts";
 import { attacks as encodingAttacks } from "../../encoding/attacks/table.ts";
 import type { AttackOutput } from "./encoding-tasks.ts";
 import type { EvaluateOutput, TrainOutput } from "./model-tasks.ts";
 import { tasksOf, type PlannedArm } from "./plan.ts";
+import { planOf, provenOf } from "./proven.ts";
 import { predictionFile, readPrediction, type KeptPrediction } from "./prediction.ts";
 import type { SamplesOutput } from "./synthetic-tasks.ts";
 import { taskFolder, type Outcome, type Task } from "./task.ts";
@@ -60,7 +59,10 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
   const failure = problems.find((o) => o.state === "failed") ?? problems[0];
   const samples = outputOf<SamplesOutput>(planned.samples);
   const reports = planned.seeds.flatMap(({ trained }) => outputOf<TrainOutput>(trained as Task<TrainOutput>)?.report ?? []); // prettier-ignore
-  const privacy = arm.kind === "encodings" ? null : provenOf(reports, planned, samples);
+  const privacy = arm.kind === "encodings" ? null : await provenOf(planned, { reports, samples, out, outcomes });
+  // Where weights of another arm were started from, one plan is not all that the model cost.
+  const alone = arm.kind === "private" && arm.startFrom === undefined;
+  const plan = alone ? await planOf(planned, { out, outcomes }) : null;
   const base = {
     ...{ study: study.name, arm: arm.name, cohort: arm.cohort, attack: null, chance: null, ledgerEntry: null },
     ...{ split: null, target: null, group: null, low: null, high: null, images: null, patients: null },
@@ -147,7 +149,7 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
       state: !failure ? "done" : failure.state === "failed" ? "failed" : "waiting",
       ...(failure ? { error: errorOf(failure.state === "failed" ? failure.error : (failure as { because: LeadglassError }).because) } : {}), // prettier-ignore
       ...{ epsilon: privacy?.epsilon ?? null, delta: privacy?.delta ?? null, unit: privacy?.unit ?? null },
-      attacker: arm.kind === "private" && reports.length > 0 ? await attackerOf(planned, { out, outcomes }) : null,
+      attacker: plan && attackerBound(plan),
       assumptions: assumptionsOf(planned, reports),
       runs: planned.seeds.flatMap(
         ({ seed, trained, evaluated: task }) =>
@@ -157,31 +159,6 @@ export async function collectArm(planned: PlannedArm, { study, out, outcomes }: 
       notAccounted: [...new Set(reports.flatMap((report) => report.privacy?.notAccounted ?? []))],
     },
   };
-}
-
-/** What is proven of an arm: of its training, or, where it saw synthetic images alone, of their generator. */
-function provenOf(reports: readonly TrainOutput["report"][], { arm }: PlannedArm, samples: SamplesOutput | undefined) {
-  if (arm.kind === "synthetic") {
-    const own = samples?.privacy ?? null;
-    if (arm.use === "only" || own === null) return arm.use === "only" ? own : null;
-  }
-  const all = reports.map(({ privacy }) => privacy);
-  if (all.length === 0 || all.some((privacy) => privacy === null)) return null;
-  const privacy = all[0]!;
-  // Where a run started from images of the same patients, what those cost counts in.
-  const epsilon = arm.kind === "synthetic" ? Math.max(...all.map((p) => p!.cumulative.epsilon)) : privacy.epsilon;
-  return { epsilon, delta: privacy.delta, unit: privacy.unit };
-}
-
-/** The bound that follows from the plan of an arm's first finished training. */
-async function attackerOf(
-  { seeds }: PlannedArm,
-  { out, outcomes }: Omit<Where, "study">,
-): Promise<AttackerBound | null> {
-  const trained = seeds.map((seed) => seed.trained as Task).find((task) => outcomes.get(task)?.state === "done");
-  if (!trained) return null;
-  const { batches } = (await readRun(join(taskFolder(out, trained), "run"))).settings;
-  return batches.kind === "private" ? attackerBound(parsePlan(batches.plan)) : null;
 }
 
 const secondsOf = (outcome: Outcome): number => (outcome.state === "done" ? outcome.seconds : 0);
