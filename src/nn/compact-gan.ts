@@ -9,7 +9,7 @@ import {
   type GanShape,
   type Generator,
 } from "./adversarial.ts";
-import { normal, zeros } from "./initialisers.ts";
+import { linearUpsampling, normal, zeros } from "./initialisers.ts";
 import { convolution, dense, groupNorm } from "./layers.ts";
 
 const latent = 64;
@@ -55,7 +55,9 @@ export function compactGenerator(shape: GanShape): Generator {
     for (let i = 1; i <= n; i++) {
       const out = used[i]!;
       const side = 4 * 2 ** i;
-      let y = convolutionTransposed(scope.at(`conv${i}`), x, out, 4, { stride: 2, padding: 1, weight });
+      let y = convolutionTransposed(scope.at(`conv${i}`), x, out, 4, {
+        ...{ stride: 2, padding: 1, weight: linearUpsampling(0.05) },
+      });
       if (side >= finest) {
         const noise = reshape(slice(grain!, [at], [at + side * side], [1]), [rows, 1, side, side]);
         at += side * side;

@@ -23,7 +23,7 @@ const presets: Readonly<
 > = {
   compact: {
     batch: 16,
-    epochs: 80,
+    epochs: 40,
     rate: 4e-4,
     decay: 0.998,
     gan: { slope: { atReal: 1, atFake: 0, every: 8 }, distortion: usualDistortion },
