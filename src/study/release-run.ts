@@ -22,7 +22,7 @@ import {
 } from "../evaluation/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
 import { decodeSafetensors, encodeSafetensors } from "../runtime/safetensors.ts";
-import { readCheckpoint, writeAtomically, writeCheckpoint } from "../training/checkpoint.ts";
+import { readCheckpoint, removeCheckpoint, writeAtomically, writeCheckpoint } from "../training/checkpoint.ts";
 import type { TrainingProgress } from "../training/train.ts";
 import { runFiles } from "./run-folder.ts";
 import type { Progress } from "./rows.ts";
@@ -268,7 +268,8 @@ async function writeRun(
   };
   await writeAtomically(join(out, `${runFiles.run}.new`), `${JSON.stringify(record, null, 2)}\n`);
   await rename(join(out, `${runFiles.run}.new`), join(out, runFiles.run));
-  for (const file of [runFiles.checkpoint, begunFile]) await rm(join(out, file), { force: true });
+  await removeCheckpoint(join(out, runFiles.checkpoint));
+  await rm(join(out, begunFile), { force: true });
 }
 
 /** A finished run on releases. Throws LG-TRAIN-002 for anything else. */

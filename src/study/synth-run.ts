@@ -1,6 +1,6 @@
 /** Runs of generators: train one on a cohort, and draw a cohort from it. */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import {
   openCohort,
@@ -37,7 +37,7 @@ import {
   trainGan,
   type GanSettings,
 } from "../synthesis/index.ts";
-import { writeAtomically, writeCheckpoint } from "../training/checkpoint.ts";
+import { removeCheckpoint, writeAtomically, writeCheckpoint } from "../training/checkpoint.ts";
 import { ledgerForRun, readLedgerFile } from "./cohort-ledger.ts";
 import { loadPixels, openRows, readAll, type Progress } from "./rows.ts";
 import {
@@ -116,7 +116,7 @@ export async function synthTrain(request: SynthTrainRequest): Promise<SynthTrain
   const previous = request.resume ? await readRun(request.out) : undefined;
   if (previous?.result) {
     if (previous.status !== "complete") await finishRun(request.out, previous, previous.result, timeOf(previous));
-    await rm(join(request.out, runFiles.checkpoint), { force: true });
+    await removeCheckpoint(join(request.out, runFiles.checkpoint));
     return previous.result.report as SynthTrainReport;
   }
   if (!previous) await refuseExistingRun(request.out);
@@ -198,7 +198,7 @@ export async function synthTrain(request: SynthTrainRequest): Promise<SynthTrain
   };
   if (settings.gan !== null) await exportGenerator(run, made.weights, join(request.out, runFiles.model));
   await finishRun(request.out, run, { thresholds: [], report, ownerOnly: null }, timeOf(run));
-  await rm(join(request.out, runFiles.checkpoint), { force: true });
+  await removeCheckpoint(join(request.out, runFiles.checkpoint));
   return report;
 }
 

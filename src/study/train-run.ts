@@ -1,12 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { openCohort, requireBothClasses, type Cohort, type Target } from "../cohort/index.ts";
 import { isLeadglassError, LeadglassError } from "../errors.ts";
 import { buildModel, parameterCount, type Model } from "../nn/index.ts";
 import { appendEntries, budgetOf, expectedShare, noisyCells } from "../privacy/index.ts";
 import { startEngine, type Device } from "../runtime/index.ts";
-import { readCheckpoint, writeCheckpoint, type Checkpoint } from "../training/checkpoint.ts";
+import { readCheckpoint, removeCheckpoint, writeCheckpoint, type Checkpoint } from "../training/checkpoint.ts";
 import { startTeam } from "../training/engines.ts";
 import { accumulateGraph } from "../training/step.ts";
 import { floatsOfUnit } from "../training/tile.ts";
@@ -96,7 +95,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   const previous = request.resume ? await readRun(request.out) : undefined;
   if (previous?.result) {
     if (previous.status !== "complete") await finishRun(request.out, previous, previous.result, timeOf(previous));
-    await rm(join(request.out, runFiles.checkpoint), { force: true });
+    await removeCheckpoint(join(request.out, runFiles.checkpoint));
     return reportOf(previous.result);
   }
   if (!previous) await refuseExistingRun(request.out);
@@ -330,7 +329,7 @@ export async function trainRun(request: TrainRequest): Promise<TrainReport> {
   await exportModel({ run, weights, out: join(request.out, runFiles.model), rows: 1 });
   const thresholds = validation?.thresholds ?? targets.map(() => 0.5);
   await finishRun(request.out, run, resultOf(report, thresholds), timeOf(run));
-  await rm(join(request.out, runFiles.checkpoint), { force: true });
+  await removeCheckpoint(join(request.out, runFiles.checkpoint));
   return report;
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { glob, open, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { LeadglassError } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors } from "../runtime/safetensors.ts";
 import type { HostTensor } from "../runtime/index.ts";
@@ -50,6 +51,13 @@ export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Pro
   );
   const text = JSON.stringify(rest);
   await writeAtomically(path, encodeSafetensors(tensors, { checkpoint: text, digest: digestOf(text, state) }));
+}
+
+/** Removes a checkpoint that is done with, and what processes that were killed while they wrote it left beside it. */
+export async function removeCheckpoint(path: string): Promise<void> {
+  await rm(path, { force: true });
+  for await (const left of glob(`${basename(path)}.tmp-*`, { cwd: dirname(path) }))
+    await rm(join(dirname(path), left), { force: true });
 }
 
 /** SHA-256 over the numbers and tensors of a checkpoint, in the order of their names. */
