@@ -1,7 +1,20 @@
 import { LeadglassError } from "../errors.ts";
-import { add, concat, leakyRelu, matMul, mul, reduceSum, reshape, slice, tanh, type Value } from "../graph/index.ts";
 import {
-  convolutionTransposed,
+  add,
+  concat,
+  constant,
+  leakyRelu,
+  matMul,
+  mul,
+  reduceSum,
+  reshape,
+  scalar,
+  slice,
+  tanh,
+  transposeLast,
+  type Value,
+} from "../graph/index.ts";
+import {
   discriminatorOf,
   generatorOf,
   type Discriminator,
@@ -9,17 +22,16 @@ import {
   type GanShape,
   type Generator,
 } from "./adversarial.ts";
-import { linearUpsampling, normal, zeros } from "./initialisers.ts";
+import { kaimingNormal, normal } from "./initialisers.ts";
 import { convolution, dense, groupNorm } from "./layers.ts";
 
 const latent = 64;
 const slope = 0.2;
-/** Channels after each doubling, from 4 x 4 up; the last ones serve the largest image. */
-const widths = [192, 128, 96, 64, 32, 8];
+/** Channels from 4 x 4 up; the last ones serve the largest image. */
+const widths = [192, 128, 96, 64, 40, 16];
 /** Feature maps of this side and larger are given grain. */
-const finest = 16;
+const grainFrom = 16;
 
-const weight = normal(0.05);
 const leaky = (x: Value): Value => leakyRelu(x, slope);
 
 /** Doublings from 4 x 4. */
@@ -35,40 +47,79 @@ function doublings({ imageSize }: GanShape): number {
   );
 }
 
-const sides = (n: number): number[] => Array.from({ length: n }, (_, i) => 8 * 2 ** i).filter((s) => s >= finest);
+/** Sides of the maps that are given grain, with their margins. */
+const grainSides = (n: number): number[] =>
+  Array.from({ length: n }, (_, i) => 8 * 2 ** i).flatMap((side) => (side >= grainFrom ? [side + 2] : []));
 
 /**
- * A generator for two CPU cores: transposed convolutions with GroupNorm, the class in every layer as a shift of channels,
- * and grain (independent noise in every pixel of the finer maps, as in StyleGAN), since the texture of film is not a
- * function of a few latent numbers. 1.1 M parameters, 0.19 GFLOP an image of 128 x 128.
+ * [2 side + 2 margin, side]: pixels of twice the resolution, linear between the centres of the given ones; beyond them, and in
+ * the margin, as at the edge.
+ */
+function linearWeights(side: number, margin: number): Float32Array {
+  const inside = (v: number): number => Math.min(side - 1, Math.max(0, v));
+  const rows = 2 * side + 2 * margin;
+  const weights = new Float32Array(rows * side);
+  for (let row = 0; row < rows; row++) {
+    const at = Math.min(2 * side - 1, Math.max(0, row - margin));
+    const near = at >> 1;
+    weights[row * side + near]! += 0.75;
+    weights[row * side + inside(at % 2 === 0 ? near - 1 : near + 1)]! += 0.25;
+  }
+  return weights;
+}
+
+/** Square maps [rows, channels, side, side] at twice the resolution and with a margin, as two products with matrices. */
+function enlarged(maps: Value, margin = 0): Value {
+  const side = maps.shape.at(-1)!;
+  const weights = constant(linearWeights(side, margin), [2 * side + 2 * margin, side]);
+  return matMul(weights, matMul(maps, transposeLast(weights)));
+}
+
+/** Without the pixel along each border. */
+const inner = (maps: Value): Value => {
+  const side = maps.shape.at(-1)!;
+  return slice(maps, [1, 1], [side - 1, side - 1], [2, 3]);
+};
+
+/**
+ * A generator for two CPU cores. In every stage a convolution and GroupNorm, scaled and shifted by what latents and class
+ * say (as in StyleGAN), then a fixed linear enlargement: kernels that enlarge by themselves must first learn not to draw
+ * their grid into every image. Maps keep a margin of one pixel, so that no convolution draws a frame of zeros. Finer maps
+ * are given grain (independent noise in every pixel), since the texture of film is not a function of a few latent numbers;
+ * the image is the sum of what each stage says of it. 0.9 M parameters, 0.22 GFLOP an image of 128 x 128.
  * Throws LG-TRAIN-003 for an image size it cannot make.
  */
 export function compactGenerator(shape: GanShape): Generator {
-  const { rows, classes: count } = shape;
+  const { rows } = shape;
   const n = doublings(shape);
-  const grains = sides(n).reduce((total, side) => total + side * side, 0);
+  const grains = grainSides(n).reduce((total, side) => total + side * side, 0);
   return generatorOf(shape, { latent, grain: grains }, (scope, { latent: z, classes, grain }) => {
     const used = widths.slice(widths.length - n - 1);
-    const start = dense(scope.at("start"), concat([z, classes], 1), used[0]! * 16, { weight: normal(0.125) });
-    let x = leaky(groupNorm(scope.at("norm0"), reshape(start, [rows, used[0]!, 4, 4]), 8));
+    const told = concat([z, classes], 1);
+    const start = dense(scope.at("start"), told, used[0]! * 36, { weight: normal(0.125) });
+    let x = leaky(groupNorm(scope.at("norm0"), reshape(start, [rows, used[0]!, 6, 6]), 8));
+    let image: Value | null = null;
     let at = 0;
     for (let i = 1; i <= n; i++) {
       const out = used[i]!;
-      const side = 4 * 2 ** i;
-      let y = convolutionTransposed(scope.at(`conv${i}`), x, out, 4, {
-        ...{ stride: 2, padding: 1, weight: linearUpsampling(0.05) },
-      });
-      if (side >= finest) {
+      const convolved = convolution(scope.at(`conv${i}`), x, out, 3, { bias: false, weight: kaimingNormal() });
+      const style = dense(scope.at(`style${i}`), told, 2 * out, { weight: normal(0.05) });
+      const [gain, shift] = [0, 1].map((k) => reshape(slice(style, [k * out], [(k + 1) * out], [1]), [rows, out, 1, 1])) as [Value, Value]; // prettier-ignore
+      const normalised = groupNorm(scope.at(`norm${i}`), convolved, 8);
+      let y = enlarged(add(mul(normalised, add(gain, scalar(1))), shift), 1);
+      const side = y.shape.at(-1)!;
+      if (side > grainFrom) {
         const noise = reshape(slice(grain!, [at], [at + side * side], [1]), [rows, 1, side, side]);
         at += side * side;
         y = add(y, mul(noise, scope.at(`grain${i}`).parameter("weight", [1, out, 1, 1], normal(0.05))));
       }
-      const shift = scope.at(`class${i}`).parameter("weight", [count, out], zeros);
-      const shifted = (v: Value): Value => add(v, reshape(matMul(classes, shift), [rows, out, 1, 1]));
-      // The largest maps are not normalised: that would cost as much as the convolution.
-      x = leaky(shifted(i < n ? groupNorm(scope.at(`norm${i}`), y, 8) : y));
+      x = leaky(y);
+      const says = scope.at(`image${i}`);
+      const weight = normal(0.05);
+      const said = i < n ? inner(convolution(says, x, 1, 1, { weight })) : convolution(says, x, 1, 3, { weight });
+      image = image ? add(enlarged(image), said) : said;
     }
-    return tanh(convolution(scope.at("image"), x, 1, 3, { padding: 1, weight }));
+    return tanh(image!);
   });
 }
 

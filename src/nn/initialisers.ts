@@ -46,24 +46,3 @@ export const normal =
   (deviation: number, mean = 0): Initialiser =>
   (shape, random) =>
     filled(shape, () => mean + deviation * random.gaussian());
-
-/**
- * For transposed convolutions of kernel 4 and stride 2 with a weight [in, out, 4, 4]: each pair of channels enlarges linearly
- * between pixels, times a normal number, with a quarter of that as noise. The weights have the given deviation. Fresh kernels
- * that are noise alone draw their tiles into every image until they have learnt not to.
- */
-export const linearUpsampling =
-  (deviation: number): Initialiser =>
-  (shape, random) => {
-    // Of mean square 1; linear interpolation up to scale.
-    const profile = [1, 3, 3, 1].map((v) => v / Math.sqrt(5));
-    const scale = deviation / Math.hypot(1, 1 / 4);
-    let pair = 0;
-    let k = 0;
-    return filled(shape, () => {
-      if (k % 16 === 0) pair = random.gaussian();
-      const [row, column] = [(k >> 2) & 3, k & 3];
-      k++;
-      return scale * (pair * profile[row]! * profile[column]! + random.gaussian() / 4);
-    });
-  };

@@ -25,7 +25,6 @@ import {
   type Normalisation,
   type VolumeModelShape,
 } from "./index.ts";
-import { linearUpsampling } from "./initialisers.ts";
 import { convolution } from "./layers.ts";
 
 const run = async (
@@ -258,21 +257,6 @@ describe("normalise", () => {
 });
 
 describe("initialisers", () => {
-  it("linearUpsampling_enlargesLinearly_withAQuarterOfNoise", () => {
-    const weights = linearUpsampling(0.05)([40, 50, 4, 4], seededRandom("upsampling"));
-    const profile = [1, 3, 3, 1].map((v) => v / Math.sqrt(20));
-    let [all, along] = [0, 0];
-    for (let pair = 0; pair < 2000; pair++) {
-      const kernel = weights.subarray(16 * pair, 16 * (pair + 1));
-      all += kernel.reduce((sum, w) => sum + w * w, 0);
-      along += kernel.reduce((sum, w, k) => sum + w * profile[k >> 2]! * profile[k & 3]!, 0) ** 2;
-    }
-    // 2,000 normal numbers decide: their mean square has a deviation of 3 %.
-    expect(Math.sqrt(all / weights.length)).toBeCloseTo(0.05, 2);
-    // 16 parts of the profile and 1 of noise, a sixteenth of which lies along it, in 17.
-    expect(along / all).toBeCloseTo((16 + 1 / 16) / 17, 2);
-  });
-
   it("haveTheirStatedSpread", () => {
     const random = () => seededRandom("spread");
     const deviation = (v: Float32Array): number => Math.sqrt(v.reduce((s, x) => s + x * x, 0) / v.length);

@@ -5,7 +5,7 @@ import { conv, input, mul, reduceSum, scalar, sigmoid, sizeOf, type Value } from
 import { seededRandom } from "../math/random.ts";
 import { instanceNormalise } from "../nn/adversarial.ts";
 import { compactGan, initialParameters, type Discriminator } from "../nn/index.ts";
-import { startEngine } from "../runtime/index.ts";
+import { startEngine, type HostTensor } from "../runtime/index.ts";
 import { fakeGraph, generatorGraph, halfSquaredSlope, realGraph } from "./steps.ts";
 
 const shape = { rows: 3, classes: 2, imageSize: 16 };
@@ -126,8 +126,17 @@ describe("graphs of a step", () => {
     await using keeping = await engine.load(generatorGraph(compactGan, shape, { ...plain, keep: true }));
     await fake.run(feeds());
     await engine.zero(sums);
-    expect(await keeping.run(feeds())).toEqual({ loss, deviation });
-    expect(await engine.read(sums)).toEqual(expected);
+    // A convolution whose result is kept is not fused with what follows: the last bit differs.
+    const near = (found: HostTensor, wanted: HostTensor): void => {
+      const [a, b] = [found.data as Float32Array, wanted.data as Float32Array];
+      const largest = (values: Float32Array): number => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+      expect(largest(a.map((v, i) => v - b[i]!))).toBeLessThan(1e-5 * largest(b));
+    };
+    const ran = await keeping.run(feeds());
+    near(ran["loss"]!, loss!);
+    near(ran["deviation"]!, deviation!);
+    const found = await engine.read(sums);
+    for (const name of sums) near(found[name]!, expected[name]!);
     expect(generatorGraph(compactGan, shape, { ...plain, keep: true }).outputs.length).toBe(sums.length + 2);
   });
 
