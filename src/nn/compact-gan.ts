@@ -124,8 +124,8 @@ export function compactGenerator(shape: GanShape): Generator {
 }
 
 /**
- * The discriminator beside it: strided convolutions without normalisation, so that it may be trained privately, and the
- * class by projection (Miyato and Koyama 2018).
+ * The discriminator beside it: strided convolutions with GroupNorm, which keeps every image to itself, so that it may be
+ * trained privately; the first without, for the image's own brightness. The class by projection (Miyato and Koyama 2018).
  */
 export function compactDiscriminator(shape: GanShape): Discriminator {
   const { rows, classes: count } = shape;
@@ -134,9 +134,9 @@ export function compactDiscriminator(shape: GanShape): Discriminator {
     let x = image;
     [24, 48, 96, 160, 224].slice(0, n).forEach((out, i) => {
       const fan = x.shape[1]! * 16;
-      x = leaky(
-        convolution(scope.at(`conv${i + 1}`), x, out, 4, { stride: 2, padding: 1, weight: normal(Math.sqrt(2 / fan)) }),
-      );
+      const weight = normal(Math.sqrt(2 / fan));
+      const y = convolution(scope.at(`conv${i + 1}`), x, out, 4, { stride: 2, padding: 1, weight });
+      x = leaky(i === 0 ? y : groupNorm(scope.at(`norm${i + 1}`), y, 8));
     });
     const h = leaky(dense(scope.at("hidden"), reshape(x, [rows, -1]), 128));
     const table = scope.at("class").parameter("weight", [count, 128], normal(0.1));

@@ -1,10 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { compile } from "../autodiff/testing.ts";
 import { gradients } from "../autodiff/index.ts";
-import { conv, input, mul, reduceSum, scalar, sigmoid, sizeOf, type Value } from "../graph/index.ts";
+import {
+  conv,
+  input,
+  leakyRelu,
+  matMul,
+  mul,
+  reduceSum,
+  reshape,
+  scalar,
+  sigmoid,
+  sizeOf,
+  type Value,
+} from "../graph/index.ts";
 import { seededRandom } from "../math/random.ts";
 import { instanceNormalise } from "../nn/adversarial.ts";
-import { compactGan, initialParameters, type Discriminator } from "../nn/index.ts";
+import { compactGan, initialParameters } from "../nn/index.ts";
 import { startEngine, type HostTensor } from "../runtime/index.ts";
 import { fakeGraph, generatorGraph, halfSquaredSlope, realGraph } from "./steps.ts";
 
@@ -14,27 +26,25 @@ const normals = (seed: string, n: number): Float32Array => {
   return Float32Array.from({ length: n }, () => random.gaussian());
 };
 
-const feedsOf = ({ parameters, image }: Discriminator): Record<string, Float32Array> => ({
-  ...initialParameters({ parameters }, seededRandom("weights")),
-  image: normals("image", sizeOf(image.shape)),
-  classes: Float32Array.of(1, 0, 0, 1, 1, 0),
-});
-
 const total = (v: Value): Value => reduceSum(v, undefined, false);
 
 describe("gradients of gradients", () => {
   it("aPenaltyOnTheSlope_isQuadraticInEveryLayer", async () => {
     // Without biases, scores are homogeneous of degree 1 in the weights of a layer (leaky rectifiers keep signs), slopes
     // too, and their squares of degree 2. Euler: <w, dP/dw> = 2 P for every layer, exactly, kinks or not.
-    const discriminator = compactGan.discriminator(shape);
-    const penalty = total(halfSquaredSlope(discriminator));
-    const layers = discriminator.parameters.filter((p) => /(conv\d|hidden)\.weight$/.test(p.name));
-    const found = gradients(penalty, layers.map((p) => p.value), scalar(1)); // prettier-ignore
-    const at = feedsOf(discriminator);
-    for (const name of Object.keys(at)) if (name.endsWith("bias")) at[name]!.fill(0);
+    const { image, classes } = compactGan.discriminator(shape);
+    const layers = [input("w1", [4, 1, 4, 4]), input("w2", [5, 4, 4, 4]), input("w3", [80, 1])] as const;
+    const strided = (x: Value, w: Value): Value => leakyRelu(conv(x, w, undefined, { strides: [2, 2], pads: [1, 1, 1, 1] }), 0.2); // prettier-ignore
+    const scores = reshape(matMul(reshape(strided(strided(image, layers[0]), layers[1]), [3, 80]), layers[2]), [3]);
+    const penalty = total(halfSquaredSlope({ image, classes, scores, parameters: [] }));
+    const found = gradients(penalty, layers, scalar(1));
+    const at: Record<string, Float32Array> = {
+      image: normals("image", 768),
+      ...Object.fromEntries(layers.map(({ name, shape: s }) => [name, normals(name, sizeOf(s))])),
+    };
     await using compiled = await compile({
       penalty,
-      ...Object.fromEntries(layers.map((p, i) => [`d/${p.name}`, found[i]!])),
+      ...Object.fromEntries(layers.map(({ name }, i) => [`d/${name}`, found[i]!])),
     });
     const here = await compiled.run(at);
     const value = Number(here["penalty"]!.data[0]);

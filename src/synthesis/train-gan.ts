@@ -301,7 +301,7 @@ function extraFeeds(
       const per = data.length / rows;
       feeds[`distort/${which}/${name}`] = {
         data,
-        shape: per === 1 ? [rows] : per === size ? [rows, size] : [rows, size, size],
+        shape: per === 1 ? [rows] : [rows, size, size],
       };
     }
   }
