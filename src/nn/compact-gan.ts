@@ -148,7 +148,7 @@ function blurWeights(side: number, times: number): Float32Array {
 
 /**
  * What lies between blurs of an image [rows, 1, side, side], made as large as the image's own contrast: [rows, 3, side, side].
- * In film fine structure is a thirtieth of the coarse, too little for a discriminator to notice in a few thousand steps.
+ * In film fine structure is a fifteenth of the coarse, too little for a discriminator to notice in a few thousand steps.
  */
 function details(image: Value): Value {
   const side = image.shape.at(-1)!;
