@@ -32,6 +32,8 @@ const slope = 0.2;
 const widths = [192, 128, 96, 64, 40, 16];
 /** Feature maps of this side and larger are given grain. */
 const grainFrom = 16;
+/** A pixel on either side. */
+const margins = 2;
 
 /** Blurs, and by how much what each takes away is enlarged: masses on film then deviate by about 0.2 in each. */
 const detailBands = [
@@ -57,7 +59,7 @@ function doublings({ imageSize }: GanShape): number {
 
 /** Sides of the maps that are given grain, with their margins. */
 const grainSides = (n: number): number[] =>
-  Array.from({ length: n }, (_, i) => 8 * 2 ** i).flatMap((side) => (side >= grainFrom ? [side + 2] : []));
+  Array.from({ length: n }, (_, i) => 8 * 2 ** i).flatMap((side) => (side >= grainFrom ? [side + margins] : []));
 
 /**
  * [2 side + 2 margin, side]: pixels of twice the resolution, linear between the centres of the given ones; beyond them, and in
@@ -116,7 +118,7 @@ export function compactGenerator(shape: GanShape): Generator {
       const normalised = groupNorm(scope.at(`norm${i}`), convolved, 8);
       let y = enlarged(add(mul(normalised, add(gain, scalar(1))), shift), 1);
       const side = y.shape.at(-1)!;
-      if (side > grainFrom) {
+      if (side - margins >= grainFrom) {
         const noise = reshape(slice(grain!, [at], [at + side * side], [1]), [rows, 1, side, side]);
         at += side * side;
         y = add(y, mul(noise, scope.at(`grain${i}`).parameter("weight", [1, out, 1, 1], normal(0.05))));
