@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { apply, constant, globalAveragePool, input, type Attributes, type Value } from "../../graph/index.ts";
+import { apply, constant, conv, globalAveragePool, input, type Attributes, type Value } from "../../graph/index.ts";
+import { seededRandom } from "../../math/random.ts";
 import { gradients } from "../gradients.ts";
-import { evaluate } from "../testing.ts";
+import { evaluate, relativeError } from "../testing.ts";
+import { unitGradients } from "../units/gradients.ts";
 import { convolutionGradients } from "./convolution.ts";
 import { shapes, testRules, type OperatorCase, type OperatorCases } from "./testing.ts";
 
@@ -145,6 +147,51 @@ const table: Record<string, OperatorCases> = {
 
 describe("convolution and pooling rules", () => {
   testRules(convolutionGradients, table);
+
+  it("manyColumns_giveTheGradientsOfFew [in two halves, below the bound of the taken-apart form, and unit by unit]", async () => {
+    const options = { strides: [2, 2], pads: [1, 1, 1, 1] };
+    const of = (rows: number): Record<string, Value> => {
+      const [x, w, seed] = [
+        input("x", [rows, 2, 1024, 1024]),
+        input("w", [3, 2, 4, 4]),
+        input("seed", [rows, 3, 512, 512]),
+      ];
+      const y = conv(x, w, undefined, options);
+      const units = unitGradients(y, seed, [w], new Map([[x, 0]]), { units: rows, views: 1 });
+      const factors = input("factors", [rows]);
+      return { g: gradients(y, [w], seed)[0]!, norms: units.squaredNorm, sum: units.weightedSums(factors)[0]! };
+    };
+    using random = seededRandom(1, "many columns");
+    const draw = (n: number): Float32Array => Float32Array.from({ length: n }, () => random.uniform() - 0.5);
+    const [x, seed, w] = [draw(2 ** 22), draw(3 * 2 ** 19), draw(96)];
+    const both = await evaluate(of(2), { x, seed, w, factors: Float32Array.of(0.5, 2) });
+    const [first, second] = await Promise.all(
+      [0, 1].map((i) =>
+        evaluate(of(1), {
+          x: x.slice(i * 2 ** 21, (i + 1) * 2 ** 21),
+          seed: seed.slice(i * 3 * 2 ** 18, (i + 1) * 3 * 2 ** 18),
+          w,
+          factors: Float32Array.of(1),
+        }),
+      ),
+    );
+    const [a, b] = [first!["g"]!.data as Float32Array, second!["g"]!.data as Float32Array];
+    // 1e-5: sums of 262144 products in float32.
+    expect(
+      relativeError(
+        both["g"]!.data,
+        a.map((v, i) => v + b[i]!),
+      ),
+    ).toBeLessThan(1e-5);
+    expect(
+      relativeError(
+        both["sum"]!.data,
+        a.map((v, i) => 0.5 * v + 2 * b[i]!),
+      ),
+    ).toBeLessThan(1e-5);
+    const squared = [a, b].map((g) => g.reduce((total, v) => total + v * v, 0));
+    expect(relativeError(both["norms"]!.data, squared)).toBeLessThan(1e-5);
+  });
 
   it("averagePoolInTiles_spreadsEveryMean", async () => {
     // Kernel = stride, 5 columns of which 4 are used: each used pixel gets dy / 4, the rest 0.

@@ -16,6 +16,7 @@ import {
   sub,
   sum,
   transpose,
+  transposeLast,
   div,
   expand,
   scalar,
@@ -49,12 +50,11 @@ export function convTransposeWindow(node: Node): {
 }
 
 /**
- * The columns of a convolution: for every kernel tap the pixels it meets, [outer, channels, ...between, ...spatial] ->
- * [outer, channels, taps, ...between, ...out], taps in row-major order: the order of a weight, so that no product has to
- * be rearranged.
+ * For every kernel tap, in row-major order, the pixels it meets: [outer, channels, ...between, ...spatial] ->
+ * [outer, channels, 1, ...between, ...out] each.
  * A strided window is read from the s^rank planes of its phases, so that every tap is a contiguous slice.
  */
-export function columns(x: Value, window: Window, out: Shape): Value {
+function pixelsOfTaps(x: Value, window: Window, out: Shape): Value[] {
   const rank = window.kernel.length;
   // The axis of taps is there before anything is cut, so that no slice has to be reshaped.
   const lead = x.shape.length - rank + 1;
@@ -86,7 +86,7 @@ export function columns(x: Value, window: Window, out: Shape): Value {
     return made;
   };
   const taps = sizeOf(kernel);
-  const slices = range(taps).map((tap) => {
+  return range(taps).map((tap) => {
     const at: number[] = [];
     for (let i = rank - 1, rest = tap; i >= 0; i--) {
       at[i] = (rest % kernel[i]!) * dilations[i]!;
@@ -98,18 +98,25 @@ export function columns(x: Value, window: Window, out: Shape): Value {
     const whole = axes.every((axis, i) => start[i] === 0 && end[i] === source.shape[axis]);
     return whole ? source : slice(source, start, end, axes);
   });
-  return concat(slices, 2);
 }
 
-/** Per-unit factors whose product over positions is a weight gradient, and how a summed product becomes the weight. */
+/** Per-unit factors whose products over positions are a weight gradient, and how their sums become the weight. */
 export interface WeightFactors {
   /** [units, groups, p, positions] */
   readonly left: Value;
-  /** [units, groups, q, positions] */
-  readonly right: Value;
-  /** From [groups, p, q] (in any shape) to the weight's shape. */
-  readonly finish: (product: Value) => Value;
+  /** Each [units, groups, q, positions]: one for all taps of the kernel, or one for each of them. */
+  readonly rights: readonly Value[];
+  /** From the products, one after another, [rights, groups, p, q] (in any shape) to the weight's shape. */
+  readonly finish: (products: Value) => Value;
+  /** The products of a single right lie in another order than the weight. */
+  readonly reordered: boolean;
 }
+
+/**
+ * From so many numbers on (64 MiB) the columns of a convolution are not laid side by side: memory of such a size comes
+ * anew from the system every time, and to touch it first costs more than the one large product of all taps saves.
+ */
+const manyColumns = 2 ** 24;
 
 /**
  * Factors of the weight gradient of a convolution that maps `image` to something with cotangent `cotangent`, folded into
@@ -141,11 +148,18 @@ export function weightFactors(
           ...range(rank).map((i) => i + 3),
         ]);
   if (cheaperByCotangent(window, ci, co)) return factorsByCotangent();
-  const cut = columns(fold(image, ci), window, out);
-  const right = reshape(cut, [units, group, (ci / group) * taps, positions]);
+  const cut = pixelsOfTaps(fold(image, ci), window, out);
   const left = reshape(fold(cotangent, co), [units, group, co / group, positions]);
-  const finish = (product: Value): Value => reshape(product, weightShape);
-  return { left, right, finish };
+  if (taps > 1 && positions >= co / group && taps * ci * positions * units >= manyColumns)
+    return {
+      left,
+      rights: cut.map((pixels) => reshape(pixels, [units, group, ci / group, positions])),
+      finish: (products) => reshape(transpose(reshape(products, [taps, -1]), [1, 0]), weightShape),
+      reordered: true,
+    };
+  // Taps in the order of the weight, so that nothing has to be rearranged.
+  const right = reshape(concat(cut, 2), [units, group, (ci / group) * taps, positions]);
+  return { left, rights: [right], finish: (product) => reshape(product, weightShape), reordered: false };
 
   // The same sum with the image at rest and the cotangent moved: the columns of few channels, taps in reverse.
   function factorsByCotangent(): WeightFactors {
@@ -155,7 +169,15 @@ export function weightFactors(
     const at = views * sizeOf(within);
     return {
       left: reshape(fold(image, ci), [units, group, ci / group, at]),
-      right: reshape(columns(fold(cotangent, co), mirrored, within), [units, group, (co / group) * taps, at]),
+      rights: [
+        reshape(concat(pixelsOfTaps(fold(cotangent, co), mirrored, within), 2), [
+          units,
+          group,
+          (co / group) * taps,
+          at,
+        ]),
+      ],
+      reordered: true,
       finish: (product) => {
         const back = matMul(reshape(product, [-1, taps]), floats(exchange(taps), [taps, taps], product.dtype));
         return reshape(transpose(reshape(back, [group, ci / group, co / group, taps]), [0, 2, 1, 3]), weightShape);
@@ -175,7 +197,11 @@ const cheaperByCotangent = ({ kernel, strides, dilations, pads }: Window, ci: nu
 const exchange = (n: number): number[] =>
   Array.from({ length: n * n }, (_, i) => (Math.floor(i / n) + (i % n) === n - 1 ? 1 : 0));
 
-const product = (f: WeightFactors): Value => matMul(f.left, transpose(f.right, [0, 1, 3, 2]));
+/** The product of each pair of factors, [units, groups, p, q]. */
+export const weightProducts = ({ left, rights }: WeightFactors): Value[] =>
+  rights.map((right) => matMul(left, transposeLast(right)));
+
+const weightGradient = (factors: WeightFactors): Value => factors.finish(concat(weightProducts(factors), 0));
 
 /** The kernel reversed on every spatial axis, with input and output channels exchanged inside each group. */
 function flipped(w: Value, group: number): Value {
@@ -240,10 +266,7 @@ const convGradient: GradientRule = (node, [dy], needs) => {
   if (!dy) return [];
   const { window, group } = convWindow(node);
   const [x, w] = [node.inputs[0]!, node.inputs[1]!];
-  const dw = (): Value => {
-    const factors = weightFactors(x, dy, window, group, 1, w.shape);
-    return factors.finish(product(factors));
-  };
+  const dw = (): Value => weightGradient(weightFactors(x, dy, window, group, 1, w.shape));
   return [
     needs[0] ? inputGradient(node, dy) : undefined,
     needs[1] ? dw() : undefined,
@@ -255,10 +278,7 @@ const convTransposeGradient: GradientRule = (node, [dy], needs) => {
   if (!dy) return [];
   const { window, group } = convTransposeWindow(node);
   const [x, w] = [node.inputs[0]!, node.inputs[1]!];
-  const dw = (): Value => {
-    const factors = weightFactors(dy, x, window, group, 1, w.shape);
-    return factors.finish(product(factors));
-  };
+  const dw = (): Value => weightGradient(weightFactors(dy, x, window, group, 1, w.shape));
   const dx = (): Value =>
     conv(dy, w, undefined, { strides: window.strides, dilations: window.dilations, pads: window.pads, group });
   return [needs[0] ? dx() : undefined, needs[1] ? dw() : undefined, needs[2] ? channelSum(dy) : undefined];

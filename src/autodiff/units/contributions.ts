@@ -22,7 +22,13 @@ import {
 import { intOf, normaliseAxis } from "../../graph/shape.ts";
 import { ruleOf } from "../gradients.ts";
 import { noRule, sumTo } from "../rule.ts";
-import { convTransposeWindow, convWindow, weightFactors, type WeightFactors } from "../rules/convolution.ts";
+import {
+  convTransposeWindow,
+  convWindow,
+  weightFactors,
+  weightProducts,
+  type WeightFactors,
+} from "../rules/convolution.ts";
 import { localRules } from "../rules/elementwise.ts";
 import { nonNegative } from "../rules/layout.ts";
 import { gemmOptions } from "../rules/linear.ts";
@@ -36,15 +42,16 @@ export interface UnitLayout {
 }
 
 /**
- * What one use of an operand gives to its per-unit gradient: either whole, [units, size], or as two factors whose product
- * over positions it is. `finish` takes a sum over units, [size], to the operand's shape; it only permutes, so norms of
- * the unfinished form are norms of the gradient, and except where `perRow` it only reshapes, so that those of several
- * uses of one operand may be added.
+ * What one use of an operand gives to its per-unit gradient: either whole, as parts [units, n] that make up [units, size]
+ * side by side, or as two factors whose product over positions it is. `finish` takes a sum over units, [size], to the
+ * operand's shape; it only permutes, so norms of the unfinished form are norms of the gradient, and except where
+ * `reordered` it only reshapes, so that those of several uses of one operand may be added.
  */
 export interface UnitContribution {
-  readonly instantiate: () => Value;
+  readonly instantiate: () => readonly Value[];
   readonly finish: (sum: Value) => Value;
   readonly factors?: UnitFactors;
+  readonly reordered?: boolean;
   /** The operand holds numbers for every row: right for something expanded, wrong for a parameter itself. */
   readonly perRow?: boolean;
 }
@@ -77,7 +84,7 @@ function foldUnits(value: Value, axis: UnitAxis, units: number): Value {
 }
 
 const whole = (gradient: Value, shape: Shape): UnitContribution => ({
-  instantiate: () => gradient,
+  instantiate: () => [gradient],
   finish: (sum) => reshape(sum, shape),
 });
 
@@ -109,9 +116,10 @@ function ownRows(gradient: Value, axis: UnitAxis, shape: Shape, units: number): 
   const front = [axis, ...others];
   return {
     // Not a product with zeros: what is not finite in one unit must not reach another.
-    instantiate: () => reshape(where(diagonal, own, scalar(0, own.dtype)), [units, sizeOf(shape)]),
+    instantiate: () => [reshape(where(diagonal, own, scalar(0, own.dtype)), [units, sizeOf(shape)])],
     finish: (sum) =>
       reshape(transpose(reshape(sum, front.map((i) => gradient.shape[i]!)), range(rank).map((i) => front.indexOf(i))), shape), // prettier-ignore
+    reordered: true,
     perRow: true,
   };
 }
@@ -119,7 +127,7 @@ function ownRows(gradient: Value, axis: UnitAxis, shape: Shape, units: number): 
 /** left' right over the positions of a unit: the dense layer, whichever way its weight is stored. */
 function outerProduct(left: Value, right: Value, shape: Shape): UnitContribution {
   return {
-    instantiate: () => reshape(matMul(transposeLast(left), right), [left.shape[0]!, sizeOf(shape)]),
+    instantiate: () => [reshape(matMul(transposeLast(left), right), [left.shape[0]!, sizeOf(shape)])],
     finish: (sum) => reshape(sum, shape),
     factors: { left, right, positionsLast: false },
   };
@@ -145,18 +153,19 @@ const gemmRule: UnitRule = (use, dy) => {
   return transB ? outerProduct(d, x, b.shape) : outerProduct(x, d, b.shape);
 };
 
-function convolutionContribution(factors: WeightFactors): UnitContribution {
-  const { left, right, finish } = factors;
+function convolutionContribution(found: WeightFactors): UnitContribution {
+  const { left, rights, finish, reordered } = found;
   const [units, groups, p, positions] = left.shape as [number, number, number, number];
-  const q = right.shape[2]!;
+  const [right, ...others] = rights as [Value, ...Value[]];
   return {
-    instantiate: () => reshape(matMul(left, transpose(right, [0, 1, 3, 2])), [units, groups * p * q]),
+    instantiate: () => weightProducts(found).map((product) => reshape(product, [units, -1])),
     finish,
-    ...(groups === 1
+    reordered,
+    ...(groups === 1 && others.length === 0
       ? {
           factors: {
             left: reshape(left, [units, p, positions]),
-            right: reshape(right, [units, q, positions]),
+            right: reshape(right, [units, right.shape[2]!, positions]),
             positionsLast: true,
           },
         }

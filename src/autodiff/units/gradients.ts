@@ -38,10 +38,13 @@ export interface UnitGradients {
   readonly forms: readonly ("instantiated" | "gram")[];
 }
 
-/** Whole per-unit gradients of one parameter, [units, size], and how a sum of them becomes the parameter's shape. */
+/**
+ * Whole per-unit gradients of one parameter, parts [units, n] that make up [units, size] side by side, and how a sum of
+ * them becomes the parameter's shape.
+ */
 interface Instantiated {
   readonly form: "instantiated";
-  readonly gradient: Value;
+  readonly parts: readonly Value[];
   readonly finish: (sum: Value) => Value;
 }
 interface Gram {
@@ -164,7 +167,7 @@ export function unitGradients(
   return {
     squaredNorm: sum(norms.joint),
     get squaredNorms() {
-      return held.map((h) => (h.form === "gram" ? gramNorm(h.factors) : squaredRows(h.gradient)));
+      return held.map(squaredNorm);
     },
     weightedSums: (factors) => weightedSums(held, "kind" in factors ? held.map(() => factors) : factors, layout.units),
     forms: held.map((h) => h.form),
@@ -194,18 +197,18 @@ function hold(
     const finish = (s: Value): Value => reshape(path(contribution.finish(s)), parameter.shape);
     if (contribution.factors && prefersGram(contribution.factors))
       return { form: "gram", factors: contribution.factors, finish };
-    return { form: "instantiated", gradient: contribution.instantiate(), finish };
+    return { form: "instantiated", parts: contribution.instantiate(), finish };
   }
   // Shared weights: several uses of the same value, whose unfinished gradients lie in the same order.
-  if (path && single![1].every((c) => !c.perRow)) {
-    const gradient = sum(single![1].map((c) => c.instantiate()));
-    return { form: "instantiated", gradient, finish: (s) => reshape(path(reshape(s, single![0].shape)), parameter.shape) }; // prettier-ignore
+  if (path && single![1].every((c) => !c.reordered)) {
+    const gradient = sum(single![1].map((c) => concat(c.instantiate(), 1)));
+    return { form: "instantiated", parts: [gradient], finish: (s) => reshape(path(reshape(s, single![0].shape)), parameter.shape) }; // prettier-ignore
   }
   // Uses in several forms, or behind arithmetic on parameters: every unit's gradient is finished, pulled back and added.
   const rows = range(units).map((unit) => {
     const seeds = uses.flatMap(([value, contributions]) =>
       contributions.map((c): readonly [Value, Value] => {
-        const gradient = c.instantiate();
+        const gradient = concat(c.instantiate(), 1);
         return [value, c.finish(reshape(slice(gradient, [unit], [unit + 1], [0]), [-1]))];
       }),
     );
@@ -221,20 +224,25 @@ function hold(
     const total = [direct, pulled].filter((v) => v !== undefined);
     return reshape(sum(total), [1, size]);
   });
-  return { form: "instantiated", gradient: concat(rows, 0), finish: (s) => reshape(s, parameter.shape) };
+  return { form: "instantiated", parts: [concat(rows, 0)], finish: (s) => reshape(s, parameter.shape) };
 }
 
 /** Gradients of few numbers (scales, biases) are joined, so that a network of many layers has few small operations. */
 const smallSize = 4096;
 
-const isSmall = (h: Instantiated | Gram): boolean => h.form === "instantiated" && h.gradient.shape[1]! <= smallSize;
+const isSmall = (h: Instantiated | Gram): boolean =>
+  h.form === "instantiated" && h.parts.reduce((n, part) => n + part.shape[1]!, 0) <= smallSize;
+
+const squaredNorm = (h: Instantiated | Gram): Value =>
+  h.form === "gram" ? gramNorm(h.factors) : sum(h.parts.map(squaredRows));
+
+/** Small gradients side by side, [units, sum of sizes]. */
+const joined = (small: readonly Instantiated[]): Value => concat(small.flatMap((h) => h.parts), 1); // prettier-ignore
 
 function jointNorms(held: readonly (Instantiated | Gram)[]): { joint: Value[] } {
   const small = held.filter((h) => h.form === "instantiated").filter(isSmall);
-  const joint = held
-    .filter((h) => !isSmall(h))
-    .map((h) => (h.form === "gram" ? gramNorm(h.factors) : squaredRows(h.gradient)));
-  if (small.length > 0) joint.push(squaredRows(concat(small.map((h) => h.gradient), 1))); // prettier-ignore
+  const joint = held.filter((h) => !isSmall(h)).map(squaredNorm);
+  if (small.length > 0) joint.push(squaredRows(joined(small)));
   return { joint };
 }
 
@@ -244,13 +252,16 @@ function weightedSums(held: readonly (Instantiated | Gram)[], factors: readonly 
   const joint = new Map<Value, { readonly product: Value; at: number }>();
   for (const [f, row] of rows) {
     const small = held.filter((h, i) => factors[i] === f && isSmall(h)) as Instantiated[];
-    if (small.length > 0) joint.set(f, { product: matMul(row, concat(small.map((h) => h.gradient), 1)), at: 0 }); // prettier-ignore
+    if (small.length > 0) joint.set(f, { product: matMul(row, joined(small)), at: 0 });
   }
   return held.map((h, i) => {
     const f = factors[i]!;
     if (h.form === "gram") return h.finish(gramSum(h.factors, f));
-    const n = h.gradient.shape[1]!;
-    if (!isSmall(h)) return h.finish(reshape(matMul(rows.get(f)!, h.gradient), [n]));
+    if (!isSmall(h)) {
+      const sums = h.parts.map((part) => matMul(rows.get(f)!, part));
+      return h.finish(reshape(concat(sums, 1), [-1]));
+    }
+    const n = h.parts.reduce((total, part) => total + part.shape[1]!, 0);
     const part = joint.get(f)!;
     part.at += n;
     return h.finish(reshape(slice(part.product, [part.at - n], [part.at], [1]), [n]));

@@ -291,6 +291,11 @@ const combined: UnitModel[] = [
     const options = { pads: [1, 1, 1, 1] };
     return conv(mish(conv(mul(x!, scalar(0.5)), w!, b!, options)), w!, b!, options);
   }),
+  // The gradient of such a kernel is taken by moving the cotangent, and is put in order only after its sum.
+  ofImages("a kernel from many channels to one, used twice", [4, 4, 4], { w: [1, 4, 3, 3] }, ({ x, w }) => {
+    const options = { pads: [1, 1, 1, 1] };
+    return add(conv(x!, w!, undefined, options), conv(tanh(x!), w!, undefined, options));
+  }),
   ofImages("a scale that also is a bias", [3, 4], { s: [4] }, ({ x, s }) => add(layerNormalization(x!, s!).y, s!)),
   ofImages("low-rank product", [3, 5], { a: [5, 2], b: [2, 4] }, ({ x, a, b }) => matMul(x!, matMul(a!, b!))),
   ofImages("standardised kernel", [2, 5, 5], { w: [3, 2, 2, 2] }, ({ x, w }) => {
