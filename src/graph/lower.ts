@@ -1,5 +1,6 @@
 import { geluParts, groupNormalizationComposed, mishParts } from "./compositions.ts";
 import { substitute, type Graph } from "./graph.ts";
+import { transposedByProducts } from "./transposed-convolution.ts";
 import { floatOf, intOf, stringOf } from "./shape.ts";
 import type { Node, Value } from "./value.ts";
 
@@ -18,6 +19,10 @@ const lowerings: Readonly<Record<string, Lowering>> = {
       floatOf(node.attributes, "epsilon", 1e-5),
     ),
   ],
+  ConvTranspose: (node, [x, w, bias]) => {
+    const y = transposedByProducts(node, x!, w!, bias);
+    return y && [y];
+  },
   InstanceNormalization: (node, [x, scale, bias]) => [
     groupNormalizationComposed(x!, scale!, bias!, x!.shape[1]!, floatOf(node.attributes, "epsilon", 1e-5)),
   ],
