@@ -52,6 +52,6 @@ export interface Program extends AsyncDisposable {
    * Throws LG-RUNTIME-002 where the runtime refuses the graph or a feed.
    */
   readonly run: (feeds: Feeds) => Promise<Record<string, HostTensor>>;
-  /** Puts the state that the last run replaced back to what it was before that run. */
+  /** Puts the state that the last run read and replaced back to what it was before that run; state it only wrote is lost. */
   readonly undo: () => Promise<void>;
 }

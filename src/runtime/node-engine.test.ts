@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { add, graphOf, input, mul, scalar } from "../graph/index.ts";
+import { add, graphOf, input, mul, reshape, scalar } from "../graph/index.ts";
 import { startEngine, type Engine, type HostTensor } from "./index.ts";
 
 const vector = (...values: number[]): HostTensor => ({ data: Float32Array.from(values), shape: [values.length] });
@@ -34,6 +34,33 @@ describe("engine", () => {
     await program.run({ x: vector(NaN, 20) });
     await program.undo();
     expect([...(await engine.read(["total"]))["total"]!.data]).toEqual([11, 22]);
+  });
+
+  it("stateThatIsOnlyWritten_isOverwrittenInItsOwnShape", async () => {
+    await engine.write({ grid: { data: new Float32Array(6), shape: [2, 3] }, total: vector(1, 2) });
+    const [x, total] = [input("x", [6]), input("total", [2])];
+    const twice = mul(x, scalar(2));
+    const graph = graphOf("writer", {
+      "next/grid": reshape(reshape(twice, [3, 2]), [2, 3]),
+      "next/line": reshape(twice, [1, 6]),
+      "next/total": add(total, total),
+      flat: reshape(twice, [3, 2]),
+    });
+    await using program = await engine.load(graph);
+    for (const from of [0, 10]) {
+      const numbers = Array.from({ length: 6 }, (_, i) => from + i);
+      const { flat } = await program.run({ x: vector(...numbers) });
+      const { grid, line, total: sum } = await engine.read(["grid", "line", "total"]);
+      const doubled = numbers.map((v) => 2 * v);
+      for (const tensor of [flat, grid, line]) expect([...tensor!.data]).toEqual(doubled);
+      expect([flat!.shape, grid!.shape, line!.shape]).toEqual([[3, 2], [2, 3], [1, 6]]); // prettier-ignore
+      expect([...sum!.data]).toEqual(from === 0 ? [2, 4] : [4, 8]);
+    }
+    // What was read comes back; what was only written stays.
+    await program.undo();
+    const { grid, total: sum } = await engine.read(["grid", "total"]);
+    expect([...grid!.data]).toEqual([20, 22, 24, 26, 28, 30]);
+    expect([...sum!.data]).toEqual([2, 4]);
   });
 
   it("zero_clearsState", async () => {

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { LeadglassError } from "../errors.ts";
-import { encodeModel, sizeOf, type Graph } from "../graph/index.ts";
+import { encodeModel, sizeOf, type Graph, type Value } from "../graph/index.ts";
 import type { Device, Engine, EngineOptions, Feeds, HostTensor } from "./engine.ts";
 import { anyName, statePrefix, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
 
@@ -49,9 +49,10 @@ export async function startEngine({
   let programs = 0;
   const compile = async (graph: Graph, seldom: boolean): Promise<number> => {
     const program = programs++;
-    const model = encodeModel(graph);
-    const names = graph.outputs.map((o) => o.name);
-    await ask({ kind: "load", program, model, outputs: names, seldom }, [model.buffer as ArrayBuffer]).catch(
+    const made = { ...graph, outputs: graph.outputs.map(asMade) };
+    const model = encodeModel(made);
+    const outputs = graph.outputs.map(({ name, value: { shape } }, i) => ({ name, shape, made: made.outputs[i]!.value.shape })); // prettier-ignore
+    await ask({ kind: "load", program, model, outputs, seldom }, [model.buffer as ArrayBuffer]).catch(
       (error: unknown) => {
         if (device === "cpu" || !(error instanceof LeadglassError)) throw error;
         throw new LeadglassError(
@@ -97,6 +98,13 @@ export async function startEngine({
       await worker.terminate();
     },
   };
+}
+
+/** State as it is made, before it is given another shape: a reshaped output would be copied by the runtime. */
+function asMade({ name, value }: Graph["outputs"][number]): Graph["outputs"][number] {
+  let at: Value = value;
+  while (name.startsWith(statePrefix) && at.kind === "result" && at.node.op === "Reshape") at = at.node.inputs[0]!;
+  return { name, value: at.kind === "result" ? at : value };
 }
 
 const firstLine = (message: string): string => message.split("\n")[0]!.slice(0, 300);

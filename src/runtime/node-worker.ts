@@ -2,12 +2,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import * as ort from "onnxruntime-node";
 import type { HostTensor } from "./engine.ts";
-import { anyName, statePrefix, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
+import { anyName, statePrefix, type ProgramOutput, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
 
 const settings = workerData as WorkerSettings;
 const port = parentPort!;
 
-/** A state tensor and what it was before the last run that replaced it, while its memory is not needed. */
+/** A state tensor and what it was before the last run that read and replaced it, while its memory is not needed. */
 interface Slot {
   current: ort.Tensor;
   spare?: ort.Tensor;
@@ -15,7 +15,7 @@ interface Slot {
 
 interface Loaded {
   readonly session: ort.InferenceSession;
-  readonly outputs: readonly string[];
+  readonly outputs: readonly ProgramOutput[];
 }
 
 const state = new Map<string, Slot>();
@@ -56,53 +56,59 @@ async function load({ program, model, outputs, seldom }: Extract<Request, { kind
 }
 
 /**
- * A buffer to write a state tensor to, of the shape of `current`: one that the last replacement of any tensor of its size
- * left over, or a new one. Replaced tensors are kept only until somebody needs their memory, so `undo` works right after a
- * run, and all programs share one set of spares.
+ * A buffer for `size` numbers of a state tensor: one that the last replacement of any tensor of its size left over, or a new
+ * one. Replaced tensors are kept only until somebody needs their memory, so `undo` works right after a run, and all programs
+ * share one set of spares.
  */
-function spareLike({ data, dims }: ort.Tensor): ort.Tensor {
+function spareOf(size: number): Float32Array {
   for (const slot of state.values())
-    if (slot.spare?.data.length === data.length) {
-      const found = new ort.Tensor("float32", slot.spare.data as Float32Array, dims);
+    if (slot.spare?.data.length === size) {
+      const { data } = slot.spare;
       delete slot.spare;
-      return found;
+      return data as Float32Array;
     }
-  return new ort.Tensor("float32", new Float32Array(data.length), dims);
+  return new Float32Array(size);
+}
+
+/** What the runtime is to write each output to; null where it makes a tensor itself. */
+function fetchesOf({ session, outputs }: Loaded): Record<string, ort.Tensor | null> {
+  const read = new Set(session.inputNames);
+  const fetches: Record<string, ort.Tensor | null> = Object.fromEntries(outputs.map(({ name }) => [name, null]));
+  if (settings.device !== "cpu") return fetches;
+  for (const { name, made } of outputs) {
+    const own = name.startsWith(statePrefix) ? name.slice(statePrefix.length) : undefined;
+    const slot = own === undefined ? undefined : state.get(own);
+    if (!slot) continue;
+    const size = slot.current.data.length;
+    // What the program does not read is overwritten where it lies.
+    const data = read.has(own!) ? spareOf(size) : (slot.current.data as Float32Array);
+    fetches[name] = new ort.Tensor("float32", data, made);
+  }
+  return fetches;
 }
 
 async function run({ program, feeds }: Extract<Request, { kind: "run" }>): Promise<Record<string, HostTensor>> {
-  const { session, outputs } = programs.get(program)!;
+  const loaded = programs.get(program)!;
   const inputs: Record<string, ort.Tensor> = {};
-  for (const name of session.inputNames) {
+  for (const name of loaded.session.inputNames) {
     const fed = feeds[name];
     const slot = state.get(name);
     if (!fed && !slot) throw new Error(`input ${name} is neither fed nor state`);
     inputs[name] = fed ? toTensor(fed) : slot!.current;
   }
-  const fetches = Object.fromEntries(outputs.map((name) => [name, null as ort.Tensor | null]));
-  if (settings.device === "cpu") {
-    const replaced = outputs.flatMap((name) => (name.startsWith(statePrefix) ? [name] : []));
-    for (const name of replaced) {
-      const slot = state.get(name.slice(statePrefix.length));
-      fetches[name] = slot?.spare ?? null;
-      if (slot) delete slot.spare;
-    }
-    for (const name of replaced) {
-      const slot = state.get(name.slice(statePrefix.length));
-      if (slot) fetches[name] ??= spareLike(slot.current);
-    }
-  }
-  const results = await session.run(inputs, fetches as ort.InferenceSession.OnnxValueMapType);
+  const results = await loaded.session.run(inputs, fetchesOf(loaded) as ort.InferenceSession.OnnxValueMapType);
   const fetched: Record<string, HostTensor> = {};
-  for (const name of outputs) {
+  for (const { name, shape } of loaded.outputs) {
     const tensor = results[name]!;
     if (!name.startsWith(statePrefix)) {
       fetched[name] = toHost(tensor);
       continue;
     }
-    const slot = state.get(name.slice(statePrefix.length));
-    if (slot) [slot.current, slot.spare] = [tensor, slot.current];
-    else state.set(name.slice(statePrefix.length), { current: tensor });
+    const own = name.slice(statePrefix.length);
+    const slot = state.get(own);
+    const current = new ort.Tensor("float32", tensor.data as Float32Array, shape);
+    const spare = slot && inputs[own] ? slot.current : slot?.spare;
+    state.set(own, { current, ...(spare && { spare }) });
   }
   // Feeds were moved to this thread, so nobody else holds them.
   for (const { data } of Object.values(feeds)) release(data);
@@ -132,7 +138,8 @@ async function runBlocks({ program, names, block, feeds }: Extract<Request, { ki
   const dims = shape.isTensor ? (shape.shape as number[]) : [block];
   const tensorOf = (data: Float32Array): ort.Tensor => new ort.Tensor("float32", data, dims);
   const gathered = Object.fromEntries(blocks.map((name) => [name, new Float32Array(block)]));
-  const made = Object.fromEntries(outputs.map((name) => [name, tensorOf(new Float32Array(block))]));
+  const patterns = outputs.map(({ name }) => name);
+  const made = Object.fromEntries(patterns.map((pattern) => [pattern, tensorOf(new Float32Array(block))]));
   const run = async (pieces: readonly Piece[]): Promise<void> => {
     const whole = pieces[0]!.to - pieces[0]!.from === block ? pieces[0]! : undefined;
     const inputs = Object.fromEntries(
@@ -147,7 +154,7 @@ async function runBlocks({ program, names, block, feeds }: Extract<Request, { ki
       }),
     );
     await session.run({ ...fixed, ...inputs }, made);
-    for (const pattern of outputs) {
+    for (const pattern of patterns) {
       const numbers = made[pattern]!.data as Float32Array;
       let at = 0;
       for (const { name, from, to } of pieces) {
@@ -178,8 +185,10 @@ async function runBlocks({ program, names, block, feeds }: Extract<Request, { ki
 }
 
 function undo({ program }: Extract<Request, { kind: "undo" }>): void {
-  for (const name of programs.get(program)!.outputs) {
-    const slot = name.startsWith(statePrefix) ? state.get(name.slice(statePrefix.length)) : undefined;
+  const { session, outputs } = programs.get(program)!;
+  for (const { name } of outputs) {
+    const own = name.startsWith(statePrefix) ? name.slice(statePrefix.length) : undefined;
+    const slot = own !== undefined && session.inputNames.includes(own) ? state.get(own) : undefined;
     if (slot?.spare) [slot.current, slot.spare] = [slot.spare, slot.current];
   }
 }

@@ -1,4 +1,12 @@
+import type { Shape } from "../graph/index.ts";
 import type { Device, HostTensor } from "./engine.ts";
+
+/** An output of a program: `shape` is what whoever asked sees, `made` the shape in which the runtime makes it. */
+export interface ProgramOutput {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly made: Shape;
+}
 
 /** What the engine asks its worker to do; every request is answered once, in order. */
 export type Request =
@@ -6,7 +14,7 @@ export type Request =
       readonly kind: "load";
       readonly program: number;
       readonly model: Uint8Array;
-      readonly outputs: readonly string[];
+      readonly outputs: readonly ProgramOutput[];
       readonly seldom: boolean;
     }
   | { readonly kind: "run"; readonly program: number; readonly feeds: Readonly<Record<string, HostTensor>> }
