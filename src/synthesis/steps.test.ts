@@ -163,7 +163,12 @@ describe("graphs of a step", () => {
     await engine.write(Object.fromEntries(state));
     const pixels = normals("real", 3 * 256).map((v) => 1 / (1 + Math.exp(-v)));
     const summed = async (rows: number, starts: readonly number[]) => {
-      const graph = realGraph(compactGan, { ...shape, rows }, { units: rows, views: 1 }, how);
+      const graph = realGraph(
+        compactGan,
+        { ...shape, rows },
+        { units: rows, views: 1 },
+        { ...how, adding: starts.length > 1 },
+      );
       await using program = await engine.load(graph);
       await engine.zero(sums);
       const norms: number[] = [];

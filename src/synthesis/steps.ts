@@ -97,16 +97,16 @@ const whole = (value: Value): Value => reduceSum(value, undefined, false);
 
 /**
  * The part of a discriminator's step that sees real images: gradients summed over units, clipped where `clipNorm` is
- * given, and added to a running sum.
+ * given, and with `adding` added to a running sum.
  * Inputs: `real` [rows, 1, size, size] in [0, 1]; `real/classes`; `label` [rows]; `weights` [rows] (a view's share of its
- * unit, 0 for padding); `present` [units]; what distortion and noise take; parameters; `sum/<name>`.
+ * unit, 0 for padding); `present` [units]; what distortion and noise take; parameters; with `adding` `sum/<name>`.
  * Outputs: `losses` [units] (private), `next/sum/<name>`; where clipped also `norms` [units] (private).
  */
 export function realGraph(
   architecture: GanArchitecture,
   shape: GanShape,
   { units, views }: UnitLayout,
-  options: GanStepOptions & Pick<PenaltyOptions, "atReal"> & { readonly clipNorm?: number },
+  options: GanStepOptions & Pick<PenaltyOptions, "atReal"> & { readonly clipNorm?: number; readonly adding?: boolean },
 ): Graph {
   const discriminator = architecture.discriminator(shape);
   const real = imageInput("real", shape);
@@ -134,8 +134,9 @@ export function realGraph(
     outputs["norms"] = clipped.norms;
     sums = clipped.sums;
   }
-  const running = discriminator.parameters.map((p) => input(`sum/${p.name}`, p.value.shape));
-  Object.assign(outputs, named(discriminator.parameters, "next/sum/", sums.map((s, i) => add(running[i]!, s)))); // prettier-ignore
+  const running = options.adding ? discriminator.parameters.map((p) => input(`sum/${p.name}`, p.value.shape)) : [];
+  const total = options.adding ? sums.map((s, i) => add(running[i]!, s)) : sums;
+  Object.assign(outputs, named(discriminator.parameters, "next/sum/", total));
   return simplify(
     lower(graphOf("real", outputs, [real, classes, label, weights, present, ...fed, ...parameters, ...running])),
   );

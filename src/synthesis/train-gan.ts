@@ -2,11 +2,11 @@ import { LeadglassError } from "../errors.ts";
 import { sizeOf, type Graph } from "../graph/index.ts";
 import { seededRandom, type RandomSource } from "../math/random.ts";
 import { initialParameters, type GanShape, type Parameter } from "../nn/index.ts";
-import { noiseScale, spent, type EpsilonInterval } from "../privacy/index.ts";
+import { noiseScale, spent, type DpPlan, type EpsilonInterval } from "../privacy/index.ts";
 import type { Engine, Feeds, HostTensor, Program } from "../runtime/index.ts";
 import { chooseViews, type RowRequest } from "../training/data.ts";
 import { learningRateAt } from "../training/schedules.ts";
-import { estimateTileUnits } from "../training/tile.ts";
+import { leastWorkTile } from "../training/tile.ts";
 import { drawNoise, drawUnits, stepsOf } from "../training/train.ts";
 import type { Checkpoint } from "../training/checkpoint.ts";
 import { initialState, loadUpdate, stateShapes, updateScalars } from "../training/update.ts";
@@ -117,28 +117,27 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
   const { slope } = gan;
   const penalised = slope.atReal > 0 || slope.atFake > 0;
   const clipNorm = plan?.clipping.norm;
-  const buildReal = (units: number, with_: boolean): Graph =>
+  const buildReal = (units: number, { sloped, adding }: { sloped: boolean; adding: boolean }): Graph =>
     realGraph(architecture, { ...fakeShape, rows: units * views }, { units, views }, {
       ...stepOptions,
-      atReal: with_ ? slope.atReal * slope.every : 0,
+      adding,
+      atReal: sloped ? slope.atReal * slope.every : 0,
       ...(clipNorm === undefined ? {} : { clipNorm }),
     }); // prettier-ignore
   const expected = plan ? plan.expectedBatchSize! : batches.kind === "shuffled" ? batches.batchSize : 1;
-  const tile =
-    resumeFrom?.tileUnits ??
-    (plan ? estimateTileUnits((n) => buildReal(n, false), Math.ceil(expected), 1) : Math.ceil(expected));
+  const tile = resumeFrom?.tileUnits ?? tileOf(plan, expected, (n) => buildReal(n, { sloped: false, adding: false }));
   const fakeOptions = { ...stepOptions, gradientPenalty: gan.gradientPenalty, keep: true };
-  await using programs = await loadAll(engine, {
-    real: buildReal(tile, false),
-    fake: fakeGraph(architecture, fakeShape, { ...fakeOptions, atFake: 0 }),
-    ...(penalised
-      ? {
-          realSloped: buildReal(tile, true),
-          fakeSloped: fakeGraph(architecture, fakeShape, { ...fakeOptions, atFake: slope.atFake * slope.every }),
-        }
-      : {}),
-    generator: generatorGraph(architecture, fakeShape, { ...stepOptions, keep: true }),
-    sheet: averageSampleGraph(architecture, { ...fakeShape, rows: sheetRows }, averaging),
+  const buildFake = (sloped: boolean): Graph =>
+    fakeGraph(architecture, fakeShape, { ...fakeOptions, atFake: sloped ? slope.atFake * slope.every : 0 });
+  await using programs = lazily(engine, {
+    real: () => buildReal(tile, { sloped: false, adding: false }),
+    realMore: () => buildReal(tile, { sloped: false, adding: true }),
+    realSloped: () => buildReal(tile, { sloped: true, adding: false }),
+    realSlopedMore: () => buildReal(tile, { sloped: true, adding: true }),
+    fake: () => buildFake(false),
+    fakeSloped: () => buildFake(true),
+    generator: () => generatorGraph(architecture, fakeShape, { ...stepOptions, keep: true }),
+    sheet: () => averageSampleGraph(architecture, { ...fakeShape, rows: sheetRows }, averaging),
   });
   await using updateDiscriminator = await loadUpdate(engine, discriminator.parameters, settings.optimiser, {
     noise: plan !== undefined,
@@ -149,7 +148,6 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     noise: false,
     averaging,
   });
-  const run = (name: keyof typeof programs.of, feeds: Feeds) => programs.of[name]!.run(feeds);
   const watch = healthWatch(gan.lossName !== "wgan-gp");
   const checkpoint = async (step: number): Promise<void> =>
     options.saveCheckpoint?.({
@@ -180,8 +178,9 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
       extraFeeds(gan, which, { ...fakeShape, rows }, noise, random);
 
     // Real images.
-    await engine.zero(discriminator.parameters.map((p) => `sum/${p.name}`));
     const units = drawUnits(settings, data.units.length, done);
+    const clearSums = () => engine.zero(discriminator.parameters.map((p) => `sum/${p.name}`));
+    if (units.length === 0) await clearSums();
     let realLoss = 0;
     let counted = 0;
     for (let at = 0; at < units.length; at += tile) {
@@ -190,11 +189,12 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
       for (;;) {
         using random = seededRandom(seed, "real", done, at);
         const feeds = await realFeeds(data, chosen, { tile, views, gan, random });
-        const ran = await run(`real${sloped}`, { ...feeds, ...extras("real", tile * views, random) });
+        const program = await programs.get(`real${sloped}${at > 0 ? "More" : ""}`);
+        const ran = await program.run({ ...feeds, ...extras("real", tile * views, random) });
         const norms = ran["norms"]?.data;
         const sound = norms ? chosen.filter((_, i) => Number.isFinite(Number(norms[i]))) : chosen;
         if (sound.length < chosen.length) {
-          await programs.of[`real${sloped}`]!.undo();
+          await (at > 0 ? program.undo() : clearSums());
           nonFinite += chosen.length - sound.length;
           chosen = sound;
           if (chosen.length > 0) continue;
@@ -215,7 +215,9 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     const generatorTurn = (done + 1) % gan.discriminatorSteps === 0;
     const fakesAgain = generatorTurn ? copyOf(fakes) : {};
     const between = gan.lossName === "wgan-gp" ? await mixFeeds(data, units, { gan, shape: fakeShape, step: done, seed }) : {}; // prettier-ignore
-    const fakeLoss = Number((await run(`fake${sloped}`, { ...fakes, ...between }))["loss"]!.data[0]);
+    const fakeLoss = Number(
+      (await (await programs.get(`fake${sloped}`)).run({ ...fakes, ...between }))["loss"]!.data[0],
+    );
     const rate = (peak: number): number => learningRateAt(settings.schedule, done, steps, peak);
     await updateDiscriminator.run({
       ...(plan ? drawNoise(plan, seed, done, discriminator) : {}),
@@ -230,7 +232,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     let deviation: number | null = null;
     let generatorLoss: number | null = null;
     if (generatorTurn) {
-      const ran = await run("generator", fakesAgain);
+      const ran = await (await programs.get("generator")).run(fakesAgain);
       generatorLoss = lastGenerator = Number(ran["loss"]!.data[0]);
       deviation = Number(ran["deviation"]!.data[0]);
       const turn = Math.floor(done / gan.discriminatorSteps);
@@ -246,7 +248,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     watch({ step: done, discriminator: loss, generator: generatorLoss, deviation });
     options.onProgress?.({ step: done, steps, discriminator: loss, generator: lastGenerator });
     if (options.onSamples && (done % sheetEvery === 0 || done === steps))
-      await options.onSamples(done, await sheetOf(programs.of["sheet"]!, { ...options, shape: fakeShape }));
+      await options.onSamples(done, await sheetOf(await programs.get("sheet"), { ...options, shape: fakeShape }));
     if (done < steps && performance.now() - saved > 1000 * (options.checkpointSeconds ?? 60)) {
       await checkpoint(done);
       saved = performance.now();
@@ -258,27 +260,39 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
     generator.parameters.map((p) => [p.name, final[`${prefix}${p.name}`]!.data as Float32Array]),
   );
   const weightShapes = Object.fromEntries(generator.parameters.map((p) => [p.name, p.value.shape]));
-  Object.assign(weights, await settledMoments(programs.of["sheet"]!, { ...options, shape: fakeShape }));
+  Object.assign(weights, await settledMoments(await programs.get("sheet"), { ...options, shape: fakeShape }));
   for (const name of Object.keys(weights)) weightShapes[name] ??= [weights[name]!.length];
   if (Object.values(weights).some((w) => w.some((v) => !Number.isFinite(v))))
     throw new LeadglassError("LG-TRAIN-001", "generator: its weights are not finite", { hint: "Lower --lr." });
   return { weights, shapes: weightShapes, steps, epsilon: plan ? spent(plan, steps) : null, nonFiniteUnits: nonFinite };
 }
 
-/** Programs by name, freed together. */
-async function loadAll<const G extends Readonly<Record<string, Graph>>>(engine: Engine, graphs: G) {
-  const of: Record<string, Program> = {};
-  const dispose = async (): Promise<void> => {
-    for (const program of Object.values(of)) await program[Symbol.asyncDispose]();
+/** Numbers that one tile of real images may write. */
+const mostOfTile = 800e6;
+
+/** The units of one tile of real images: as many as a batch has, unless its size is drawn or its memory too large. */
+function tileOf(plan: DpPlan | undefined, expected: number, graphFor: (units: number) => Graph): number {
+  if (!plan) return Math.ceil(expected);
+  const { sampling } = plan;
+  const varies = sampling.kind !== "shuffle" && sampling.probability < 1;
+  return leastWorkTile(graphFor, { mean: expected, varies }, mostOfTile);
+}
+
+/** Programs by name, each loaded when it is first asked for; freed together. */
+function lazily<Name extends string>(engine: Engine, graphs: Readonly<Record<Name, () => Graph>>) {
+  const loaded = new Map<Name, Promise<Program>>();
+  return {
+    get: (name: Name): Promise<Program> => {
+      // Each would keep its own working memory; here that doubles the memory and saves little time.
+      const program = loaded.get(name) ?? engine.load(graphs[name](), { seldom: true });
+      loaded.set(name, program);
+      return program;
+    },
+    [Symbol.asyncDispose]: async (): Promise<void> => {
+      // One that could not be loaded has told whoever asked for it.
+      for (const program of loaded.values()) await (await program.catch(() => undefined))?.[Symbol.asyncDispose]();
+    },
   };
-  try {
-    // Each would keep its own working memory; here that doubles the memory and saves no time.
-    for (const [name, graph] of Object.entries(graphs)) of[name] = await engine.load(graph, { seldom: true });
-  } catch (error) {
-    await dispose();
-    throw error;
-  }
-  return { of, [Symbol.asyncDispose]: dispose };
 }
 
 /** Feeds are moved to the engine; what two programs take is copied, which costs far less than drawing it again. */

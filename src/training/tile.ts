@@ -42,6 +42,34 @@ export function estimateTileUnits(graphFor: (units: number) => Graph, mostUnits:
   return units;
 }
 
+/** How many units a step has; `varies` where their number is drawn anew in each. */
+export interface StepSize {
+  readonly mean: number;
+  readonly varies: boolean;
+}
+
+/** A larger tile must save so much work to be worth its memory. */
+const worthwhile = 0.95;
+
+/**
+ * The power of two of units with which a step writes fewest numbers, what pads its last tile counted; none whose tile writes
+ * more than `mostNumbers`. From sizes alone, so the same on every machine.
+ */
+export function leastWorkTile(
+  graphFor: (units: number) => Graph,
+  { mean, varies }: StepSize,
+  mostNumbers: number,
+): number {
+  let best = { units: 1, written: Infinity };
+  for (let units = 1; units < 2 * mean; units *= 2) {
+    const ofTile = intermediateFloats(graphFor(units));
+    if (units > 1 && ofTile > mostNumbers) break;
+    const tiles = varies ? Math.max(1, mean / units + 0.5) : Math.ceil(mean / units);
+    if (tiles * ofTile < worthwhile * best.written) best = { units, written: tiles * ofTile };
+  }
+  return best.units;
+}
+
 /**
  * Tries tiles around the estimate and returns the one with most units a second. A larger tile must be 3 % faster to be
  * worth its memory, and a smaller one 5 % to be more than noise.
