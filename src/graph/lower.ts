@@ -3,6 +3,7 @@ import { substitute, type Graph } from "./graph.ts";
 import { transposedByProducts } from "./transposed-convolution.ts";
 import { floatOf, intOf, stringOf } from "./shape.ts";
 import type { Node, Value } from "./value.ts";
+import { convByFewerProducts, convTransposeByFewerProducts } from "./winograd.ts";
 
 type Lowering = (node: Node, inputs: readonly (Value | undefined)[]) => readonly Value[] | undefined;
 
@@ -19,8 +20,12 @@ const lowerings: Readonly<Record<string, Lowering>> = {
       floatOf(node.attributes, "epsilon", 1e-5),
     ),
   ],
+  Conv: (node, [x, w, bias]) => {
+    const y = convByFewerProducts(node, x!, w!, bias);
+    return y && [y];
+  },
   ConvTranspose: (node, [x, w, bias]) => {
-    const y = transposedByProducts(node, x!, w!, bias);
+    const y = transposedByProducts(node, x!, w!, bias) ?? convTransposeByFewerProducts(node, x!, w!, bias);
     return y && [y];
   },
   InstanceNormalization: (node, [x, scale, bias]) => [
