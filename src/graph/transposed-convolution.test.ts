@@ -22,28 +22,41 @@ describe("transposed convolution as two products", () => {
   it("isThatOfTheRuntime [ONNX Runtime's ConvTranspose; 1e-5: sums of at most 48 numbers below 1]", async () => {
     let tried = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(axis, { minLength: 1, maxLength: 2 }), fc.boolean(), async (axes, withBias) => {
-        const extent = axes.map((a) => (a.from - 1) * a.stride + (a.kernel - 1) * a.dilation + 1 - a.begin - a.end);
-        fc.pre(extent.every((n) => n >= 1));
-        tried++;
-        const x = g.input("x", [3, 5, ...axes.map((a) => a.from)]);
-        const w = g.input("w", [5, 2, ...axes.map((a) => a.kernel)]);
-        const bias = withBias ? g.input("bias", [2]) : undefined;
-        const y = g.convTranspose(x, w, bias, {
-          strides: axes.map((a) => a.stride),
-          dilations: axes.map((a) => a.dilation),
-          pads: [...axes.map((a) => a.begin), ...axes.map((a) => a.end)],
-        });
-        if (y.kind !== "result") throw new Error("an operator makes a result");
-        const window = transposedWindowOf(y.node, x.shape.slice(2), w.shape.slice(2));
-        const composed = spreadProducts(x, w, bias, window, y.shape.slice(2), 2);
-        const found = await runGraph(g.graphOf("both", { y, composed }));
-        expect(found["composed"]!.shape).toEqual(found["y"]!.shape);
-        expect(far(found["composed"]!.data as Float32Array, found["y"]!.data as Float32Array)).toBeLessThan(1e-5);
-      }),
+      fc.asyncProperty(
+        fc.array(axis, { minLength: 1, maxLength: 2 }),
+        fc.integer({ min: 1, max: 2 }),
+        async (axes, group) => {
+          const extent = axes.map((a) => (a.from - 1) * a.stride + (a.kernel - 1) * a.dilation + 1 - a.begin - a.end);
+          fc.pre(extent.every((n) => n >= 1));
+          tried++;
+          const x = g.input("x", [3, 5 * group, ...axes.map((a) => a.from)]);
+          const w = g.input("w", [5 * group, 2, ...axes.map((a) => a.kernel)]);
+          const y = g.convTranspose(x, w, undefined, {
+            group,
+            strides: axes.map((a) => a.stride),
+            dilations: axes.map((a) => a.dilation),
+            pads: [...axes.map((a) => a.begin), ...axes.map((a) => a.end)],
+          });
+          if (y.kind !== "result") throw new Error("an operator makes a result");
+          const window = transposedWindowOf(y.node, x.shape.slice(2), w.shape.slice(2));
+          const composed = spreadProducts(x, w, window, group, y.shape.slice(2));
+          const found = await runGraph(g.graphOf("both", { y, composed }));
+          expect(found["composed"]!.shape).toEqual(found["y"]!.shape);
+          expect(far(found["composed"]!.data as Float32Array, found["y"]!.data as Float32Array)).toBeLessThan(1e-5);
+        },
+      ),
       { seed: 2026, numRuns: 60 },
     );
     expect(tried).toBeGreaterThan(40);
+  });
+
+  it("keepsTheBias", async () => {
+    const [x, w, bias] = [g.input("x", [2, 1024, 2, 2]), g.input("w", [1024, 64, 4, 4]), g.input("bias", [64])];
+    const y = g.convTranspose(x, w, bias, { strides: [2, 2], pads: [1, 1, 1, 1] });
+    const lowered = lower(g.graphOf("t", { y })).outputs[0]!.value;
+    const found = await runGraph(g.graphOf("both", { y, lowered }));
+    // Sums of 4,096 products of numbers below 1.
+    expect(far(found["lowered"]!.data as Float32Array, found["y"]!.data as Float32Array)).toBeLessThan(1e-3);
   });
 
   it("isTakenForSmallMapsOfManyWeightsAlone", () => {

@@ -8,6 +8,8 @@ const spreadingShare = 1 / 8;
 /** Weights that a core's cache does not hold. */
 const manyWeights = 2 ** 20;
 
+type TransposedWindow = ReturnType<typeof transposedWindowOf>;
+
 /**
  * A transposed convolution of small maps by many weights, as two matrix products: of all images' pixels with the weights,
  * then with a constant of zeros and ones that spreads every tap to where it belongs. ONNX Runtime multiplies image by image
@@ -16,31 +18,24 @@ const manyWeights = 2 ** 20;
  */
 export function transposedByProducts(node: Node, x: Value, w: Value, bias: Value | undefined): Value | undefined {
   const [images, channels, ...from] = x.shape as [number, number, ...number[]];
-  const [, out, ...to] = node.outputs[0]!.shape as [number, number, ...number[]];
-  if (intOf(node.attributes, "group", 1) !== 1 || images === 1) return undefined;
-  if (sizeOf(to) > spreadingShare * channels || sizeOf(w.shape) < manyWeights || x.dtype !== "float32")
-    return undefined;
-  const window = transposedWindowOf(node, from, w.shape.slice(2));
-  return spreadProducts(x, w, bias, window, to, out);
+  const [, , ...to] = node.outputs[0]!.shape as [number, number, ...number[]];
+  const group = intOf(node.attributes, "group", 1);
+  if (x.dtype !== "float32" || images === 1 || sizeOf(w.shape) < manyWeights) return undefined;
+  if (sizeOf(to) > (spreadingShare * channels) / group) return undefined;
+  const y = spreadProducts(x, w, transposedWindowOf(node, from, w.shape.slice(2)), group, to);
+  return bias ? add(y, reshape(bias, [-1, ...to.map(() => 1)])) : y;
 }
 
-/** The same whatever the sizes; for {@link transposedByProducts} and its test. */
-export function spreadProducts(
-  x: Value,
-  w: Value,
-  bias: Value | undefined,
-  window: Window,
-  to: Shape,
-  out: number,
-): Value {
+/** The same whatever the sizes, without a bias; `to` are the spatial sizes of the result. */
+export function spreadProducts(x: Value, w: Value, window: TransposedWindow, group: number, to: Shape): Value {
   const [images, channels, ...from] = x.shape as [number, number, ...number[]];
-  const [taps, pixels] = [sizeOf(window.kernel), sizeOf(from)];
+  const [ci, co, taps, pixels] = [channels / group, w.shape[1]!, sizeOf(window.kernel), sizeOf(from)];
   // Images innermost, so that both products leave them where they are.
-  const columns = reshape(transpose(reshape(x, [images, channels, pixels]), [1, 2, 0]), [channels, pixels * images]);
-  const products = matMul(transpose(reshape(w, [channels, out * taps]), [1, 0]), columns);
-  const spread = matMul(spreading(window, from, to), reshape(products, [out, taps * pixels, images]));
-  const y = reshape(transpose(spread, [2, 0, 1]), [images, out, ...to]);
-  return bias ? add(y, reshape(bias, [out, ...to.map(() => 1)])) : y;
+  const innermost = transpose(reshape(x, [images, channels, pixels]), [1, 2, 0]);
+  const weights = transpose(reshape(w, [group, ci, co * taps]), [0, 2, 1]);
+  const products = matMul(weights, reshape(innermost, [group, ci, pixels * images]));
+  const spread = matMul(spreading(window, from, to), reshape(products, [group * co, taps * pixels, images]));
+  return reshape(transpose(spread, [2, 0, 1]), [images, group * co, ...to]);
 }
 
 /** 1 where a tap of an input pixel falls on an output pixel, [output pixels, taps x input pixels]. */

@@ -7,6 +7,7 @@
 import { add, conv, convTranspose, matMul, reshape, transpose } from "./operators.ts";
 import { transposedWindowOf, windowOf, type Window } from "./rules/convolution.ts";
 import { intOf } from "./shape.ts";
+import { transposedByProducts } from "./transposed-convolution.ts";
 import { constant, sizeOf, type Node, type Value } from "./value.ts";
 
 /** Rows that are made together: more would save little and cost digits. */
@@ -136,7 +137,7 @@ export function convByFewerProducts(node: Node, x: Value, w: Value, bias: Value 
   const rows = rowsOf(window);
   const [, , height] = y!.shape as [number, number, number];
   if (!rows || height % outputs !== 0) return undefined;
-  const { stride, taps } = rows;
+  const { taps } = rows;
   const more = (outputs + taps - 1) / outputs;
   const direct = sizeOf(y!.shape) * sizeOf(w.shape.slice(1));
   const weights = (sizeOf(w.shape) * (outputs + taps - 1)) / taps;
@@ -191,11 +192,13 @@ export function fewerProductsTransposed(
   // Row stride i + p of the uncut result is the sum over taps k of x[i - k] and kernel row stride k + p.
   const first = top / stride;
   const seen = inputOf(x, taps, { stride: 1, tiles: height / stride / outputs, before: taps - 1 - first });
-  const products = convTranspose(seen, kernelOf(w, stride, taps, true), undefined, {
+  const kernel = kernelOf(w, stride, taps, true);
+  const products = convTranspose(seen, kernel, undefined, {
     strides: [1, window.strides[1]!],
     pads: [0, left, 0, right],
     outputPadding: [0, window.outputPadding[1]!],
     group: outputs + taps - 1,
   });
-  return outputOf(products, taps, w.shape[1]!, stride);
+  const made = (products.kind === "result" && transposedByProducts(products.node, seen, kernel, undefined)) || products;
+  return outputOf(made, taps, w.shape[1]!, stride);
 }

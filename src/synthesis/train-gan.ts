@@ -268,7 +268,7 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
 }
 
 /** Numbers that one tile of real images may write. */
-const mostOfTile = 800e6;
+const mostOfTile = 1000e6;
 
 /** The units of one tile of real images: as many as a batch has, unless its size is drawn or its memory too large. */
 function tileOf(plan: DpPlan | undefined, expected: number, graphFor: (units: number) => Graph): number {
