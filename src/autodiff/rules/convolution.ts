@@ -120,7 +120,8 @@ const manyColumns = 2 ** 24;
 
 /**
  * Factors of the weight gradient of a convolution that maps `image` to something with cotangent `cotangent`, folded into
- * `units` runs of consecutive images. For a transposed convolution image and cotangent change places.
+ * `units` runs of consecutive images. For a transposed convolution image and cotangent change places. With `together`
+ * there is one right factor, whatever its size.
  */
 export function weightFactors(
   image: Value,
@@ -129,6 +130,7 @@ export function weightFactors(
   group: number,
   units: number,
   weightShape: Shape,
+  { together = false }: { readonly together?: boolean } = {},
 ): WeightFactors {
   // Images of one unit: its views, and whatever else of it lies along the batch axis, such as slices of a volume.
   const views = image.shape[0]! / units;
@@ -150,7 +152,7 @@ export function weightFactors(
   if (cheaperByCotangent(window, ci, co)) return factorsByCotangent();
   const cut = pixelsOfTaps(fold(image, ci), window, out);
   const left = reshape(fold(cotangent, co), [units, group, co / group, positions]);
-  if (taps > 1 && positions >= co / group && taps * ci * positions * units >= manyColumns)
+  if (!together && taps > 1 && positions >= co / group && taps * ci * positions * units >= manyColumns)
     return {
       left,
       rights: cut.map((pixels) => reshape(pixels, [units, group, ci / group, positions])),

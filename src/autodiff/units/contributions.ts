@@ -19,6 +19,7 @@ import {
   type Shape,
   type Value,
 } from "../../graph/index.ts";
+import type { Window } from "../../graph/rules/convolution.ts";
 import { intOf, normaliseAxis } from "../../graph/shape.ts";
 import { ruleOf } from "../gradients.ts";
 import { noRule, sumTo } from "../rule.ts";
@@ -56,11 +57,14 @@ export interface UnitContribution {
   readonly perRow?: boolean;
 }
 
-/** left [units, p, positions] times right [units, q, positions], or with positions before p and q. */
+/**
+ * The product over positions of left and right: [units, positions, p] and [units, positions, q], or with `channelsFirst`
+ * [p, units, positions] and [q, units, positions].
+ */
 export interface UnitFactors {
   readonly left: Value;
   readonly right: Value;
-  readonly positionsLast: boolean;
+  readonly channelsFirst: boolean;
 }
 
 export interface UseOfOperand {
@@ -129,7 +133,7 @@ function outerProduct(left: Value, right: Value, shape: Shape): UnitContribution
   return {
     instantiate: () => [reshape(matMul(transposeLast(left), right), [left.shape[0]!, sizeOf(shape)])],
     finish: (sum) => reshape(sum, shape),
-    factors: { left, right, positionsLast: false },
+    factors: { left, right, channelsFirst: false },
   };
 }
 
@@ -153,22 +157,24 @@ const gemmRule: UnitRule = (use, dy) => {
   return transB ? outerProduct(d, x, b.shape) : outerProduct(x, d, b.shape);
 };
 
-function convolutionContribution(found: WeightFactors): UnitContribution {
-  const { left, rights, finish, reordered } = found;
-  const [units, groups, p, positions] = left.shape as [number, number, number, number];
-  const [right, ...others] = rights as [Value, ...Value[]];
+/** The weight of a convolution from `image` to something with cotangent `cotangent`, as {@link weightFactors} has them. */
+function kernelContribution(
+  image: Value,
+  cotangent: Value,
+  { window, group }: { window: Window; group: number },
+  { units }: UnitLayout,
+  shape: Shape,
+): UnitContribution {
+  const each = weightFactors(image, cotangent, window, group, units, shape);
+  const all = weightFactors(image, cotangent, window, group, 1, shape, { together: true });
+  const perUnit = (v: Value): Value => reshape(v, [v.shape[2]!, units, v.shape[3]! / units]);
   return {
-    instantiate: () => weightProducts(found).map((product) => reshape(product, [units, -1])),
-    finish,
-    reordered,
-    ...(groups === 1 && others.length === 0
-      ? {
-          factors: {
-            left: reshape(left, [units, p, positions]),
-            right: reshape(right, [units, right.shape[2]!, positions]),
-            positionsLast: true,
-          },
-        }
+    instantiate: () => weightProducts(each).map((product) => reshape(product, [units, -1])),
+    finish: each.finish,
+    reordered: each.reordered,
+    // One product of all units is a product over all positions, so their channels come first.
+    ...(group === 1 && each.rights.length === 1
+      ? { factors: { left: perUnit(all.left), right: perUnit(all.rights[0]!), channelsFirst: true } }
       : {}),
   };
 }
@@ -177,20 +183,14 @@ const convRule: UnitRule = (use, dy) => {
   const { node, index, layout } = use;
   if (index === 2) return channelBias(use, dy);
   if (index !== 1) return undefined;
-  const { window, group } = convWindow(node);
-  return convolutionContribution(
-    weightFactors(node.inputs[0]!, dy, window, group, layout.units, node.inputs[1]!.shape),
-  );
+  return kernelContribution(node.inputs[0]!, dy, convWindow(node), layout, node.inputs[1]!.shape);
 };
 
 const convTransposeRule: UnitRule = (use, dy) => {
   const { node, index, layout } = use;
   if (index === 2) return channelBias(use, dy);
   if (index !== 1) return undefined;
-  const { window, group } = convTransposeWindow(node);
-  return convolutionContribution(
-    weightFactors(dy, node.inputs[0]!, window, group, layout.units, node.inputs[1]!.shape),
-  );
+  return kernelContribution(dy, node.inputs[0]!, convTransposeWindow(node), layout, node.inputs[1]!.shape);
 };
 
 /** Sums dy [images, channels, ...] over the images of each unit and all positions: [units, channels]. */

@@ -62,31 +62,32 @@ const productsPerMove = 10;
  * Gram matrices (positions x positions) where they cost less than writing, squaring and summing p x q numbers a unit
  * (Bu et al., arXiv 2205.10683, with memory traffic counted as well as products).
  */
-function prefersGram({ left, right, positionsLast }: UnitFactors): boolean {
-  const [p, q] = positionsLast ? [left.shape[1]!, right.shape[1]!] : [left.shape[2]!, right.shape[2]!];
-  const positions = positionsLast ? left.shape[2]! : left.shape[1]!;
+function prefersGram({ left, right, channelsFirst }: UnitFactors): boolean {
+  const [channels, at] = channelsFirst ? [0, 2] : [2, 1];
+  const [p, q, positions] = [left.shape[channels]!, right.shape[channels]!, left.shape[at]!];
   const gram = positions * positions * (p + q + 2 * productsPerMove) + (p + q) * positions * 2 * productsPerMove;
   const instantiate = 3 * p * q * productsPerMove;
   return gram < instantiate;
 }
 
+const unitsOf = ({ left, channelsFirst }: UnitFactors): number => left.shape[channelsFirst ? 1 : 0]!;
+
 /** <A'A, B'B> for each unit: the squared norm of A B' without making it. */
-function gramNorm({ left, right, positionsLast }: UnitFactors): Value {
-  const gram = (v: Value): Value => (positionsLast ? matMul(transposeLast(v), v) : matMul(v, transposeLast(v)));
-  const squared = rowDots(gram(left), gram(right), left.shape[0]!);
+function gramNorm(factors: UnitFactors): Value {
+  // ONNX Runtime multiplies [channels, units, positions] unit by unit where it lies.
+  const gram = (v: Value): Value =>
+    factors.channelsFirst ? matMul(transpose(v, [1, 2, 0]), transpose(v, [1, 0, 2])) : matMul(v, transposeLast(v));
+  const squared = rowDots(gram(factors.left), gram(factors.right), unitsOf(factors));
   // Rounding can leave a sum that is 0 slightly below; NaN stays NaN, so that whoever clips can see it.
   const zero = scalar(0, squared.dtype);
   return where(less(squared, zero), zero, squared);
 }
 
 /** sum over units of c_u A_u B_u', as one product over units and positions. */
-function gramSum({ left, right, positionsLast }: UnitFactors, factors: Value): Value {
-  const units = left.shape[0]!;
-  const scaled = mul(left, reshape(factors, [units, 1, 1]));
+function gramSum({ left, right, channelsFirst }: UnitFactors, factors: Value): Value {
+  const scaled = mul(left, reshape(factors, channelsFirst ? [1, -1, 1] : [-1, 1, 1]));
   const rows = (v: Value): Value =>
-    positionsLast
-      ? reshape(transpose(v, [1, 0, 2]), [v.shape[1]!, -1])
-      : transpose(reshape(v, [-1, v.shape[2]!]), [1, 0]);
+    channelsFirst ? reshape(v, [v.shape[0]!, -1]) : transpose(reshape(v, [-1, v.shape[2]!]), [1, 0]);
   return reshape(matMul(rows(scaled), transpose(rows(right), [1, 0])), [-1]);
 }
 
