@@ -35,12 +35,18 @@ function distance(a: ArrayLike<number | bigint>, b: ArrayLike<number | bigint>):
 
 describe("convolutions with fewer products", () => {
   it("transforms_giveTheCorrelationOfRows [its definition; exact in float64]", () => {
-    for (const taps of [2, 3]) {
-      const { input, kernel, output } = transformsOf(taps);
+    for (const [taps, reversed] of [
+      [2, false],
+      [3, false],
+      [2, true],
+      [3, true],
+    ] as const) {
+      const { input, kernel, output } = transformsOf(taps, reversed);
       const rows = input[0]!.map((_, i) => 3 * i * i - 7 * i + 2);
       const weights = [5, -3, 2].slice(0, taps);
       const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
-      const products = input.map((row, q) => dot(row, rows) * dot(kernel[q]!, weights));
+      const ordered = reversed ? [...weights].reverse() : weights;
+      const products = input.map((row, q) => dot(row, rows) * dot(kernel[q]!, ordered));
       output.forEach((row, j) => expect(dot(row, products)).toBeCloseTo(dot(weights, rows.slice(j)), 9));
     }
   });

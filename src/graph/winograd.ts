@@ -37,20 +37,42 @@ const range = (n: number): number[] => [...Array(n).keys()];
 const polynomial = (roots: readonly number[]): number[] =>
   roots.reduce((p, root) => [...p, 0].map((_, i) => (p[i - 1] ?? 0) - root * (p[i] ?? 0)), [1]);
 
-/** Toom and Cook's interpolation at outputs + taps - 2 points and at infinity, transposed. Float64; exact for these points. */
-export function transformsOf(taps: number): Transforms {
-  const products = outputs + taps - 1;
-  const finite = points.slice(0, products - 1);
-  const others = (i: number): number[] => finite.filter((_, j) => j !== i);
-  const padded = (row: readonly number[], length: number): number[] => range(length).map((i) => row[i] ?? 0);
+const without = (finite: readonly number[], a: number): number[] => finite.filter((b) => b !== a);
+const product = (numbers: readonly number[]): number => numbers.reduce((n, a) => n * a, 1);
+
+/** Toom and Cook's interpolation at the given points, of which one is infinity, transposed. */
+function interpolation(at: readonly number[], taps: number): Transforms {
+  const products = at.length;
+  const finite = without(at, Infinity);
+  const scale = (a: number): number => product(without(finite, a).map((b) => a - b));
+  const last = (n: number): number[] => range(n).map((k) => Number(k === n - 1));
   return {
-    input: [...finite.map((_, i) => polynomial(others(i))), polynomial(finite)].map((row) => padded(row, products)),
-    kernel: [
-      ...finite.map((a, i) => range(taps).map((k) => a ** k / others(i).reduce((n, b) => n * (a - b), 1))),
-      range(taps).map((k) => Number(k === taps - 1)),
-    ],
-    output: range(outputs).map((j) => [...finite.map((a) => a ** j), Number(j === outputs - 1)]),
+    input: at.map((a) => polynomial(without(finite, a))).map((row) => range(products).map((i) => row[i] ?? 0)),
+    kernel: at.map((a) => (a === Infinity ? last(taps) : range(taps).map((k) => a ** k / scale(a)))),
+    output: range(outputs).map((j) => at.map((a) => (a === Infinity ? last(outputs)[j]! : a ** j))),
   };
+}
+
+/**
+ * At 0, 1, -1, 2, -2 and infinity, or as few of them as it takes; exact in float64. `reversed` is for a kernel whose taps
+ * come from the last to the first: its values at the reciprocal points are multiples of those of the kernel itself, so its
+ * transform of the kernel is the same, and the multiples go into that of the input.
+ */
+export function transformsOf(taps: number, reversed = false): Transforms {
+  const at = [...points.slice(0, outputs + taps - 2), Infinity];
+  const usual = interpolation(at, taps);
+  if (!reversed) return usual;
+  const found = interpolation(
+    at.map((a) => (a === 0 ? Infinity : a === Infinity ? 0 : 1 / a)),
+    taps,
+  );
+  // How the transforms of the reversed and of the usual kernel compare, by the tap where both are largest.
+  const multiple = (q: number): number => {
+    const mine = [...found.kernel[q]!].reverse();
+    const k = usual.kernel[q]!.findIndex((v) => v !== 0);
+    return mine[k]! / usual.kernel[q]![k]!;
+  };
+  return { ...found, kernel: usual.kernel, input: found.input.map((row, q) => row.map((v) => v * multiple(q))) };
 }
 
 /** What both directions need to know of a window of rows and columns; undefined where it cannot be taken apart. */
@@ -67,24 +89,31 @@ function pays(sizes: { direct: number; taps: number; moved: number; weights: num
   return sizes.direct >= leastProducts && spent < mostSpent * saved;
 }
 
-/**
- * The kernel's rows transformed, [products x a, b x stride, 1, columns] for a weight [a, b, rows, columns]; `reversed` for
- * a transposed convolution, which meets the rows of its input from the last tap to the first.
- */
-function kernelOf(w: Value, stride: number, taps: number, reversed: boolean): Value {
-  const [a, b, rows, columns] = w.shape as [number, number, number, number];
+/** The matrices of kernels by their sizes: the same object for both directions, so that they share what it makes. */
+const kernelMatrices = new Map<string, Value>();
+
+function kernelMatrix(stride: number, taps: number, columns: number): Value {
+  const key = [stride, taps, columns].join();
+  const known = kernelMatrices.get(key);
+  if (known) return known;
   const { kernel } = transformsOf(taps);
-  const [from, to] = [rows * columns, stride * columns];
+  const [from, to] = [stride * taps * columns, stride * columns];
   const matrix = new Float32Array(kernel.length * from * to);
   kernel.forEach((row, q) => {
-    for (let r = 0; r < rows; r++) {
-      const tap = Math.floor(r / stride);
+    for (let r = 0; r < stride * taps; r++)
       for (let c = 0; c < columns; c++)
-        matrix[(q * from + r * columns + c) * to + (r % stride) * columns + c] = row[reversed ? taps - 1 - tap : tap]!;
-    }
+        matrix[(q * from + r * columns + c) * to + (r % stride) * columns + c] = row[Math.floor(r / stride)]!;
   });
-  const made = matMul(reshape(w, [1, a * b, from]), constant(matrix, [kernel.length, from, to]));
-  return reshape(made, [kernel.length * a, b * stride, 1, columns]);
+  const made = constant(matrix, [kernel.length, from, to]);
+  kernelMatrices.set(key, made);
+  return made;
+}
+
+/** The kernel's rows transformed, [products x a, b x stride, 1, columns] for a weight [a, b, rows, columns]. */
+function kernelOf(w: Value, stride: number, taps: number): Value {
+  const [a, b, rows, columns] = w.shape as [number, number, number, number];
+  const made = matMul(reshape(w, [1, a * b, rows * columns]), kernelMatrix(stride, taps, columns));
+  return reshape(made, [made.shape[0]! * a, b * stride, 1, columns]);
 }
 
 /**
@@ -93,12 +122,10 @@ function kernelOf(w: Value, stride: number, taps: number, reversed: boolean): Va
  */
 function inputOf(
   x: Value,
-  taps: number,
+  { input }: Transforms,
   { stride, tiles, before }: { stride: number; tiles: number; before: number },
 ): Value {
-  // prettier-ignore
   const [images, channels, rows, columns] = x.shape as [number, number, number, number];
-  const { input } = transformsOf(taps);
   const products = input.length;
   const matrix = new Float32Array(products * stride * tiles * rows);
   input.forEach((coefficients, q) => {
@@ -117,9 +144,8 @@ function inputOf(
 }
 
 /** Products [images, products x channels x stride, tiles, columns] to [images, channels, tiles x outputs x stride, columns]. */
-function outputOf(m: Value, taps: number, channels: number, stride: number): Value {
+function outputOf(m: Value, { output }: Transforms, channels: number, stride: number): Value {
   const [images, , tiles, columns] = m.shape as [number, number, number, number];
-  const { output } = transformsOf(taps);
   const products = output[0]!.length;
   const matrix = constant(Float32Array.from(output.flat()), [1, outputs, products]);
   const rows = matMul(matrix, reshape(m, [images, products, channels * stride * tiles * columns]));
@@ -149,13 +175,14 @@ export function convByFewerProducts(node: Node, x: Value, w: Value, bias: Value 
 export function fewerProducts(x: Value, w: Value, window: Window, height: number): Value {
   const { stride, taps } = rowsOf(window)!;
   const [top, left, , right] = window.pads as [number, number, number, number];
-  const seen = inputOf(x, taps, { stride, tiles: height / outputs, before: top });
-  const products = conv(seen, kernelOf(w, stride, taps, false), undefined, {
+  const transforms = transformsOf(taps);
+  const seen = inputOf(x, transforms, { stride, tiles: height / outputs, before: top });
+  const products = conv(seen, kernelOf(w, stride, taps), undefined, {
     strides: [1, window.strides[1]!],
     pads: [0, left, 0, right],
     group: outputs + taps - 1,
   });
-  return outputOf(products, taps, w.shape[0]!, 1);
+  return outputOf(products, transforms, w.shape[0]!, 1);
 }
 
 /** The same for a transposed convolution. */
@@ -191,8 +218,9 @@ export function fewerProductsTransposed(
   const [top, left, , right] = window.pads as [number, number, number, number];
   // Row stride i + p of the uncut result is the sum over taps k of x[i - k] and kernel row stride k + p.
   const first = top / stride;
-  const seen = inputOf(x, taps, { stride: 1, tiles: height / stride / outputs, before: taps - 1 - first });
-  const kernel = kernelOf(w, stride, taps, true);
+  const transforms = transformsOf(taps, true);
+  const seen = inputOf(x, transforms, { stride: 1, tiles: height / stride / outputs, before: taps - 1 - first });
+  const kernel = kernelOf(w, stride, taps);
   const products = convTranspose(seen, kernel, undefined, {
     strides: [1, window.strides[1]!],
     pads: [0, left, 0, right],
@@ -200,5 +228,5 @@ export function fewerProductsTransposed(
     group: outputs + taps - 1,
   });
   const made = (products.kind === "result" && transposedByProducts(products.node, seen, kernel, undefined)) || products;
-  return outputOf(made, taps, w.shape[1]!, stride);
+  return outputOf(made, transforms, w.shape[1]!, stride);
 }

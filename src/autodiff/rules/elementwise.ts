@@ -13,6 +13,7 @@ import {
   greaterOrEqual,
   hardSigmoid,
   less,
+  max,
   log,
   mul,
   neg,
@@ -167,9 +168,13 @@ export const elementwiseGradients: Readonly<Record<string, GradientRule>> = {
   }),
   // One clamped pass is twice as fast as Sign; 1 for every positive float32 that is not denormal.
   Relu: unaryRule((dy, _, y) => mul(dy, y.dtype === "float32" ? hardSigmoid(y, 3e38, 0) : sign(y))),
-  LeakyRelu: unaryRule((dy, x, _, node) =>
-    where(less(x, number(0, x)), mul(dy, number(floatOf(node.attributes, "alpha", 0.01), x)), dy),
-  ),
+  // By the result where it has the operand's sign: three passes, and the operand need not be kept. At 0 the slope, as PyTorch.
+  LeakyRelu: unaryRule((dy, x, y, node) => {
+    const slope = floatOf(node.attributes, "alpha", 0.01);
+    if (x.dtype === "float32" && slope >= 0 && slope <= 1)
+      return mul(dy, max(hardSigmoid(y, 3e38, 0), number(slope, x)));
+    return where(less(x, number(0, x)), mul(dy, number(slope, x)), dy);
+  }),
   Elu: unaryRule((dy, x, y, node) =>
     where(less(x, number(0, x)), mul(dy, add(y, number(floatOf(node.attributes, "alpha", 1), x))), dy),
   ),
