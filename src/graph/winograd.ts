@@ -8,7 +8,7 @@ import { add, conv, convTranspose, matMul, reshape, transpose } from "./operator
 import { transposedWindowOf, windowOf, type Window } from "./rules/convolution.ts";
 import { intOf } from "./shape.ts";
 import { transposedByProducts } from "./transposed-convolution.ts";
-import { constant, sizeOf, type Node, type Value } from "./value.ts";
+import { constant, sizeOf, type Node, type Shape, type Value } from "./value.ts";
 
 /** Rows that are made together: more would save little and cost digits. */
 const outputs = 4;
@@ -82,31 +82,45 @@ function rowsOf({ kernel, strides, dilations }: Window): { stride: number; taps:
   return fits ? { stride, taps } : undefined;
 }
 
-/** Whether the products that are saved pay for the numbers that are moved. */
-function pays(sizes: { direct: number; taps: number; moved: number; weights: number }): boolean {
-  const saved = sizes.direct * (1 - (outputs + sizes.taps - 1) / (outputs * sizes.taps));
-  const spent = productsPerMove * sizes.moved + productsPerWeight * sizes.weights;
-  return sizes.direct >= leastProducts && spent < mostSpent * saved;
+/**
+ * Whether the products that are saved pay for the numbers that are moved, between an image, what a convolution makes of it
+ * and the kernel; in any of the three directions.
+ */
+function pays(image: Shape, result: Shape, kernel: Shape, taps: number): boolean {
+  const products = outputs + taps - 1;
+  // Each number of the result, of all channels of the image or of the result, by each place of the kernel.
+  const direct = sizeOf(result) * sizeOf(kernel.slice(2)) * image[1]!;
+  const saved = direct * (1 - products / (outputs * taps));
+  const moved = (products / outputs) * (sizeOf(image) + sizeOf(result)) + sizeOf(result);
+  const spent = productsPerMove * moved + (productsPerWeight * sizeOf(kernel) * products) / taps;
+  return direct >= leastProducts && spent < mostSpent * saved;
 }
 
-/** The matrices of kernels by their sizes: the same object for both directions, so that they share what it makes. */
-const kernelMatrices = new Map<string, Value>();
+/** Matrices by what they depend on: one object wherever the same is needed, so that equal products are made once. */
+const matrices = new Map<string, Value>();
 
-function kernelMatrix(stride: number, taps: number, columns: number): Value {
-  const key = [stride, taps, columns].join();
-  const known = kernelMatrices.get(key);
+function matrixOf(key: readonly unknown[], shape: Shape, fill: (numbers: Float32Array) => void): Value {
+  const text = JSON.stringify(key);
+  const known = matrices.get(text);
   if (known) return known;
+  const numbers = new Float32Array(sizeOf(shape));
+  fill(numbers);
+  const made = constant(numbers, shape);
+  matrices.set(text, made);
+  return made;
+}
+
+/** From all rows and columns of a kernel to those of each product and phase, [products, rows x columns, stride x columns]. */
+function kernelMatrix(stride: number, taps: number, columns: number): Value {
   const { kernel } = transformsOf(taps);
   const [from, to] = [stride * taps * columns, stride * columns];
-  const matrix = new Float32Array(kernel.length * from * to);
-  kernel.forEach((row, q) => {
-    for (let r = 0; r < stride * taps; r++)
-      for (let c = 0; c < columns; c++)
-        matrix[(q * from + r * columns + c) * to + (r % stride) * columns + c] = row[Math.floor(r / stride)]!;
+  return matrixOf(["kernel", stride, taps, columns], [kernel.length, from, to], (numbers) => {
+    kernel.forEach((row, q) => {
+      for (let r = 0; r < stride * taps; r++)
+        for (let c = 0; c < columns; c++)
+          numbers[(q * from + r * columns + c) * to + (r % stride) * columns + c] = row[Math.floor(r / stride)]!;
+    });
   });
-  const made = constant(matrix, [kernel.length, from, to]);
-  kernelMatrices.set(key, made);
-  return made;
 }
 
 /** The kernel's rows transformed, [products x a, b x stride, 1, columns] for a weight [a, b, rows, columns]. */
@@ -127,19 +141,21 @@ function inputOf(
 ): Value {
   const [images, channels, rows, columns] = x.shape as [number, number, number, number];
   const products = input.length;
-  const matrix = new Float32Array(products * stride * tiles * rows);
-  input.forEach((coefficients, q) => {
-    for (let p = 0; p < stride; p++)
-      for (let t = 0; t < tiles; t++)
-        coefficients.forEach((coefficient, i) => {
-          const row = stride * (outputs * t + i) + p - before;
-          if (row >= 0 && row < rows) matrix[((q * stride + p) * tiles + t) * rows + row] = coefficient;
-        });
-  });
-  const made = matMul(
-    constant(matrix, [1, products, 1, stride * tiles, rows]),
-    reshape(x, [images, 1, channels, rows, columns]),
+  const matrix = matrixOf(
+    ["input", input, stride, tiles, before, rows],
+    [1, products, 1, stride * tiles, rows],
+    (numbers) => {
+      input.forEach((coefficients, q) => {
+        for (let p = 0; p < stride; p++)
+          for (let t = 0; t < tiles; t++)
+            coefficients.forEach((coefficient, i) => {
+              const row = stride * (outputs * t + i) + p - before;
+              if (row >= 0 && row < rows) numbers[((q * stride + p) * tiles + t) * rows + row] = coefficient;
+            });
+      });
+    },
   );
+  const made = matMul(matrix, reshape(x, [images, 1, channels, rows, columns]));
   return reshape(made, [images, products * channels * stride, tiles, columns]);
 }
 
@@ -163,12 +179,8 @@ export function convByFewerProducts(node: Node, x: Value, w: Value, bias: Value 
   const rows = rowsOf(window);
   const [, , height] = y!.shape as [number, number, number];
   if (!rows || height % outputs !== 0) return undefined;
-  const { taps } = rows;
-  const more = (outputs + taps - 1) / outputs;
-  const direct = sizeOf(y!.shape) * sizeOf(w.shape.slice(1));
-  const weights = (sizeOf(w.shape) * (outputs + taps - 1)) / taps;
-  const moved = more * (sizeOf(x.shape) + sizeOf(y!.shape)) + sizeOf(y!.shape);
-  return pays({ direct, taps, moved, weights }) ? withBias(fewerProducts(x, w, window, height), bias) : undefined;
+  if (!pays(x.shape, y!.shape, w.shape, rows.taps)) return undefined;
+  return withBias(fewerProducts(x, w, window, height), bias);
 }
 
 /** The same, whether it pays or not; `height` is that of the result. */
@@ -198,12 +210,7 @@ export function convTransposeByFewerProducts(
   const rows = rowsOf(window);
   const [, , height] = y!.shape as [number, number, number];
   if (!rows || height % (outputs * rows.stride) !== 0 || window.pads[0]! % rows.stride !== 0) return undefined;
-  const { taps } = rows;
-  const more = (outputs + taps - 1) / outputs;
-  const direct = sizeOf(x.shape) * sizeOf(w.shape.slice(1));
-  const weights = (sizeOf(w.shape) * (outputs + taps - 1)) / taps;
-  const moved = more * (sizeOf(x.shape) + sizeOf(y!.shape)) + sizeOf(y!.shape);
-  if (!pays({ direct, taps, moved, weights })) return undefined;
+  if (!pays(y!.shape, x.shape, w.shape, rows.taps)) return undefined;
   return withBias(fewerProductsTransposed(x, w, window, height), bias);
 }
 
@@ -229,4 +236,67 @@ export function fewerProductsTransposed(
   });
   const made = (products.kind === "result" && transposedByProducts(products.node, seen, kernel, undefined)) || products;
   return outputOf(made, transforms, w.shape[1]!, stride);
+}
+
+/** A weight gradient as that of a convolution in groups, one for each product, along columns alone. */
+export interface FewerWeightProducts {
+  readonly image: Value;
+  readonly cotangent: Value;
+  readonly window: Window;
+  readonly group: number;
+  /** Of the weight in groups. */
+  readonly shape: Shape;
+  /** From its gradient to that of the weight itself. */
+  readonly finish: (gradient: Value) => Value;
+}
+
+/**
+ * The gradient of a weight [out, in, rows, columns] that maps `image` to something with cotangent `cotangent`, with fewer
+ * products: the convolution of {@link fewerProducts} by its kernel, taken back. Undefined where it cannot be had or does
+ * not pay.
+ */
+export function weightGradientByFewerProducts(
+  image: Value,
+  cotangent: Value,
+  window: Window,
+  weight: Shape,
+): FewerWeightProducts | undefined {
+  const rows = rowsOf(window);
+  if (!rows || image.dtype !== "float32" || cotangent.shape[2]! % outputs !== 0) return undefined;
+  if (!pays(image.shape, cotangent.shape, weight, rows.taps)) return undefined;
+  return fewerWeightProducts(image, cotangent, window, weight);
+}
+
+/** The same, whether it pays or not. */
+export function fewerWeightProducts(
+  image: Value,
+  cotangent: Value,
+  window: Window,
+  weight: Shape,
+): FewerWeightProducts {
+  const { stride, taps } = rowsOf(window)!;
+  const [out, channels, height, columns] = weight as [number, number, number, number];
+  const [images, , of, width] = cotangent.shape as [number, number, number, number];
+  const [top, left, , right] = window.pads as [number, number, number, number];
+  const [products, tiles] = [outputs + taps - 1, of / outputs];
+  const transforms = transformsOf(taps);
+  const back = matrixOf(["back", taps], [1, products, outputs], (numbers) => {
+    transforms.output.forEach((row, j) => row.forEach((v, q) => (numbers[q * outputs + j] = v)));
+  });
+  const apart = transpose(reshape(cotangent, [images, out, tiles, outputs, width]), [0, 3, 1, 2, 4]);
+  const spread = matMul(back, reshape(apart, [images, outputs, out * tiles * width]));
+  return {
+    image: inputOf(image, transforms, { stride, tiles, before: top }),
+    cotangent: reshape(spread, [images, products * out, tiles, width]),
+    window: { kernel: [1, columns], strides: [1, window.strides[1]!], dilations: [1, 1], pads: [0, left, 0, right] },
+    group: products,
+    shape: [products * out, channels * stride, 1, columns],
+    finish: (gradient) => {
+      const [from, to] = [height * columns, stride * columns];
+      const matrix = transpose(kernelMatrix(stride, taps, columns), [0, 2, 1]);
+      const each = transpose(reshape(gradient, [products, out * channels, to]), [1, 0, 2]);
+      const made = matMul(reshape(each, [out * channels, products * to]), reshape(matrix, [products * to, from]));
+      return reshape(made, weight);
+    },
+  };
 }

@@ -1,11 +1,22 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { apply, constant, conv, globalAveragePool, input, type Attributes, type Value } from "../../graph/index.ts";
+import {
+  apply,
+  constant,
+  conv,
+  convTranspose,
+  globalAveragePool,
+  input,
+  sizeOf,
+  type Attributes,
+  type Value,
+} from "../../graph/index.ts";
+import { fewerWeightProducts, weightGradientByFewerProducts } from "../../graph/winograd.ts";
 import { seededRandom } from "../../math/random.ts";
 import { gradients } from "../gradients.ts";
-import { evaluate, relativeError } from "../testing.ts";
+import { evaluate, numbers, relativeError } from "../testing.ts";
 import { unitGradients } from "../units/gradients.ts";
-import { convolutionGradients } from "./convolution.ts";
+import { convolutionGradients, convWindow } from "./convolution.ts";
 import { shapes, testRules, type OperatorCase, type OperatorCases } from "./testing.ts";
 
 const integer = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
@@ -191,6 +202,82 @@ describe("convolution and pooling rules", () => {
     ).toBeLessThan(1e-5);
     const squared = [a, b].map((g) => g.reduce((total, v) => total + v * v, 0));
     expect(relativeError(both["norms"]!.data, squared)).toBeLessThan(1e-5);
+  });
+
+  it("weightGradientsWithFewerProducts_areThoseOfTheDefinition [our own rule for the convolution as it stands; 1e-5]", async () => {
+    const whole = fc.integer({ min: 0, max: 2 });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          stride: fc.integer({ min: 2, max: 3 }),
+          taps: fc.integer({ min: 2, max: 3 }),
+          tiles: fc.integer({ min: 1, max: 2 }),
+          top: whole,
+          left: whole,
+          spare: whole,
+        }),
+        fc.record({ kernel: fc.integer({ min: 1, max: 4 }), stride: fc.integer({ min: 1, max: 3 }) }),
+        async ({ stride, taps, tiles, top, left, spare }, columns) => {
+          const height = (4 * tiles - 1) * stride + taps * stride - top + Math.min(spare, stride - 1);
+          const [x, w] = [input("x", [2, 3, height, 6]), input("w", [2, 3, taps * stride, columns.kernel])];
+          const y = conv(x, w, undefined, { strides: [stride, columns.stride], pads: [top, left, 0, 1] });
+          const dy = input("dy", y.shape);
+          const { window } = convWindow(y.kind === "result" ? y.node : (undefined as never));
+          const fewer = fewerWeightProducts(x, dy, window, w.shape);
+          const grouped = input("grouped", fewer.shape);
+          const { strides, pads } = fewer.window;
+          const products = conv(fewer.image, grouped, undefined, { strides, pads, group: fewer.group });
+          const found = fewer.finish(gradients(products, [grouped], fewer.cotangent)[0]!);
+          const feeds = Object.fromEntries(
+            [x, w, dy, grouped].map((v, i) => [v.name, Float32Array.from(numbers(i, v.name, sizeOf(v.shape)))]),
+          );
+          const { expected, got } = await evaluate({ expected: gradients(y, [w], dy)[0]!, got: found }, feeds);
+          expect(got!.shape).toEqual(expected!.shape);
+          expect(relativeError(got!.data, expected!.data)).toBeLessThan(1e-5);
+        },
+      ),
+      { seed: 2026, numRuns: 40 },
+    );
+  });
+
+  it("gradientsOfALargeConvolution_areThoseOfItsHalves, which are too small for fewer products", async () => {
+    const options = { strides: [2, 2], pads: [2, 2, 2, 2] };
+    const of = (rows: number): Record<string, Value> => {
+      const [x, w, dy] = [
+        input("x", [rows, 64, 32, 32]),
+        input("w", [128, 64, 6, 6]),
+        input("dy", [rows, 128, 16, 16]),
+      ];
+      const back = convTranspose(dy, w, undefined, options);
+      const [g, t] = [gradients(conv(x, w, undefined, options), [w], dy)[0]!, gradients(back, [w], x)[0]!];
+      return { g, t };
+    };
+    expect(
+      weightGradientByFewerProducts(
+        input("x", [16, 64, 32, 32]),
+        input("dy", [16, 128, 16, 16]),
+        { kernel: [6, 6], dilations: [1, 1], ...options },
+        [128, 64, 6, 6],
+      ),
+    ).toBeDefined();
+    const [x, dy] = [numbers(1, "x", 2 ** 20), numbers(2, "dy", 2 ** 19)].map((v) => Float32Array.from(v)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const w = new Float32Array(128 * 64 * 36);
+    const both = await evaluate(of(16), { x, dy, w });
+    const halves = [0, 1].map((i) => ({
+      x: x.slice(i * 2 ** 19, (i + 1) * 2 ** 19),
+      dy: dy.slice(i * 2 ** 18, (i + 1) * 2 ** 18),
+      w,
+    }));
+    const [a, b] = [await evaluate(of(8), halves[0]!), await evaluate(of(8), halves[1]!)];
+    for (const name of ["g", "t"]) {
+      const [first, second] = [a, b].map((half) => half[name]!.data as Float32Array) as [Float32Array, Float32Array];
+      const sum = first.map((v, i) => v + second[i]!);
+      // float32, sums of 4,096 products: measured 2e-6.
+      expect(relativeError(both[name]!.data, sum)).toBeLessThan(1e-5);
+    }
   });
 
   it("averagePoolInTiles_spreadsEveryMean", async () => {

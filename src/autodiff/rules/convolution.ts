@@ -1,5 +1,6 @@
 import { transposedWindowOf, windowOf, type Window } from "../../graph/rules/convolution.ts";
 import { intOf, intsOf } from "../../graph/shape.ts";
+import { weightGradientByFewerProducts } from "../../graph/winograd.ts";
 import {
   concat,
   conv,
@@ -203,7 +204,13 @@ const exchange = (n: number): number[] =>
 export const weightProducts = ({ left, rights }: WeightFactors): Value[] =>
   rights.map((right) => matMul(left, transposeLast(right)));
 
-const weightGradient = (factors: WeightFactors): Value => factors.finish(concat(weightProducts(factors), 0));
+/** The gradient of a weight over a whole batch. */
+function weightGradient(image: Value, cotangent: Value, window: Window, group: number, shape: Shape): Value {
+  const fewer = group === 1 ? weightGradientByFewerProducts(image, cotangent, window, shape) : undefined;
+  if (fewer) return fewer.finish(weightGradient(fewer.image, fewer.cotangent, fewer.window, fewer.group, fewer.shape));
+  const factors = weightFactors(image, cotangent, window, group, 1, shape);
+  return factors.finish(concat(weightProducts(factors), 0));
+}
 
 /** The kernel reversed on every spatial axis, with input and output channels exchanged inside each group. */
 function flipped(w: Value, group: number): Value {
@@ -268,7 +275,7 @@ const convGradient: GradientRule = (node, [dy], needs) => {
   if (!dy) return [];
   const { window, group } = convWindow(node);
   const [x, w] = [node.inputs[0]!, node.inputs[1]!];
-  const dw = (): Value => weightGradient(weightFactors(x, dy, window, group, 1, w.shape));
+  const dw = (): Value => weightGradient(x, dy, window, group, w.shape);
   return [
     needs[0] ? inputGradient(node, dy) : undefined,
     needs[1] ? dw() : undefined,
@@ -280,7 +287,7 @@ const convTransposeGradient: GradientRule = (node, [dy], needs) => {
   if (!dy) return [];
   const { window, group } = convTransposeWindow(node);
   const [x, w] = [node.inputs[0]!, node.inputs[1]!];
-  const dw = (): Value => weightGradient(weightFactors(dy, x, window, group, 1, w.shape));
+  const dw = (): Value => weightGradient(dy, x, window, group, w.shape);
   const dx = (): Value =>
     conv(dy, w, undefined, { strides: window.strides, dilations: window.dilations, pads: window.pads, group });
   return [needs[0] ? dx() : undefined, needs[1] ? dw() : undefined, needs[2] ? channelSum(dy) : undefined];

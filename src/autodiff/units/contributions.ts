@@ -23,13 +23,7 @@ import type { Window } from "../../graph/rules/convolution.ts";
 import { intOf, normaliseAxis } from "../../graph/shape.ts";
 import { ruleOf } from "../gradients.ts";
 import { noRule, sumTo } from "../rule.ts";
-import {
-  convTransposeWindow,
-  convWindow,
-  weightFactors,
-  weightProducts,
-  type WeightFactors,
-} from "../rules/convolution.ts";
+import { convTransposeWindow, convWindow, weightFactors, weightProducts } from "../rules/convolution.ts";
 import { localRules } from "../rules/elementwise.ts";
 import { nonNegative } from "../rules/layout.ts";
 import { gemmOptions } from "../rules/linear.ts";
