@@ -13,9 +13,13 @@ import { constant, sizeOf, type Node, type Shape, type Value } from "./value.ts"
 /** Rows that are made together: more would save little and cost digits. */
 const outputs = 4;
 
-/** How much dearer than a product it is to move a number, and to make one of a transformed weight (measured, Zen 3). */
+/**
+ * How much dearer than a product it is to move a number, to make one of a transformed weight, and to take one of its
+ * gradient back (measured, Zen 3).
+ */
 const productsPerMove = 20;
 const productsPerWeight = 60;
+const productsPerWeightGradient = 180;
 /** At most so much of what is saved may be spent on transforms. */
 const mostSpent = 2 / 3;
 /** Products below which nothing is worth taking apart. */
@@ -86,13 +90,13 @@ function rowsOf({ kernel, strides, dilations }: Window): { stride: number; taps:
  * Whether the products that are saved pay for the numbers that are moved, between an image, what a convolution makes of it
  * and the kernel; in any of the three directions.
  */
-function pays(image: Shape, result: Shape, kernel: Shape, taps: number): boolean {
+function pays(image: Shape, result: Shape, kernel: Shape, taps: number, perWeight = productsPerWeight): boolean {
   const products = outputs + taps - 1;
   // Each number of the result, of all channels of the image or of the result, by each place of the kernel.
   const direct = sizeOf(result) * sizeOf(kernel.slice(2)) * image[1]!;
   const saved = direct * (1 - products / (outputs * taps));
   const moved = (products / outputs) * (sizeOf(image) + sizeOf(result)) + sizeOf(result);
-  const spent = productsPerMove * moved + (productsPerWeight * sizeOf(kernel) * products) / taps;
+  const spent = productsPerMove * moved + (perWeight * sizeOf(kernel) * products) / taps;
   return direct >= leastProducts && spent < mostSpent * saved;
 }
 
@@ -263,7 +267,7 @@ export function weightGradientByFewerProducts(
 ): FewerWeightProducts | undefined {
   const rows = rowsOf(window);
   if (!rows || image.dtype !== "float32" || cotangent.shape[2]! % outputs !== 0) return undefined;
-  if (!pays(image.shape, cotangent.shape, weight, rows.taps)) return undefined;
+  if (!pays(image.shape, cotangent.shape, weight, rows.taps, productsPerWeightGradient)) return undefined;
   return fewerWeightProducts(image, cotangent, window, weight);
 }
 
