@@ -78,7 +78,14 @@ export {
   type LedgerKind,
   parseLedger,
 } from "./ledger-entries.ts";
-export { gaussianNoise, noiseScale, type NoiseScale, noisyCount } from "./noise.ts";
+export {
+  gaussianNoise,
+  gaussianNoisePieces,
+  type NoisePiece,
+  noiseScale,
+  type NoiseScale,
+  noisyCount,
+} from "./noise.ts";
 export {
   type DpPlan,
   eventOf,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fillGaussian, secureRandom, seededRandom } from "../math/random.ts";
-import { gaussianNoise, noiseScale, noisyCount } from "./noise.ts";
+import { gaussianNoise, gaussianNoisePieces, noiseScale, noisyCount } from "./noise.ts";
 import { erfc } from "../math/special.ts";
 import { type AdaptiveClipping, sensitivityOf, sumNoiseMultiplier } from "./clipping.ts";
 import { type DpPlan, planPrivateTraining, type PlanOptions } from "./plan.ts";
@@ -30,15 +30,19 @@ describe("gaussianNoise", () => {
     expect(Math.abs(product / n) / (variance / Math.sqrt(n))).toBeLessThan(6.1);
   });
 
-  it("reusesArraysOfTheRightLength_andOverwritesThem", () => {
+  it("comesInPieces_whichAreThatOfTheWhole [where a piece holds whole blocks of the generator]", () => {
     const plan = planPrivateTraining({ ...options, insecureSeed: true });
-    const first = gaussianNoise(plan, { a: 10, b: 5 }, seededRandom(1));
-    const before = first.a!.slice();
-    const second = gaussianNoise(plan, { a: 10, b: 6 }, seededRandom(2), { reuse: first });
-    expect(second.a).toBe(first.a);
-    expect(second.a).not.toEqual(before);
-    expect(second.b).toHaveLength(6);
-    expect(second.b).not.toBe(first.b);
+    const sizes = { a: 3, b: 20_000, none: 0, c: 16_384 };
+    const whole = gaussianNoise(plan, sizes, seededRandom(1));
+    const pieces = [...gaussianNoisePieces(plan, sizes, seededRandom(1), { most: 8192 })];
+    expect(pieces.map(({ name, from, data }) => [name, from, data.length])).toEqual([
+      ["a", 0, 3],
+      ...[0, 8192, 16_384].map((from) => ["b", from, Math.min(8192, 20_000 - from)]),
+      ["none", 0, 0],
+      ...[0, 8192].map((from) => ["c", from, 8192]),
+    ]);
+    for (const { name, from, data } of pieces)
+      expect(data).toEqual(whole[name as keyof typeof sizes]!.subarray(from, from + data.length));
   });
 
   it("refusesASeededSourceUnlessThePlanSaysSo, andASizeThatIsNone", () => {

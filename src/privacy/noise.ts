@@ -56,11 +56,17 @@ export function noiseScale(plan: DpPlan, size: number, norm = plan.clipping.norm
   }
 }
 
+/** Some of the noise for the sum of that name: for the numbers from `from` on. */
+export interface NoisePiece {
+  readonly name: string;
+  readonly from: number;
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
 /**
- * Draws the noise of one training step: for every name an array of that many independent normal numbers with the deviation
- * and grid of {@link noiseScale} for all of them together, to be added to the sum of clipped gradients, rounded to the same
- * grid, before any division. `norm` is the clipping norm in force. Pass the arrays of an earlier call as `reuse` to
- * overwrite them instead of allocating; they must not be in use.
+ * Draws the noise of one training step piece by piece, in the order of `sizes`: independent normal numbers with the
+ * deviation and grid of {@link noiseScale} for all of them together, to be added to the sum of clipped gradients, rounded to
+ * the same grid, before any division. `norm` is the clipping norm in force; a piece has at most `most` numbers.
  *
  * What is left to floating point: each number is computed in float64 from 64 random bits, so a point of the grid has its
  * probability to about 1e-10 relative; and the sum that is rounded was itself added up in float32 (SHARP_EDGES.md).
@@ -69,28 +75,34 @@ export function noiseScale(plan: DpPlan, size: number, norm = plan.clipping.norm
  * a size that is not a whole number of at least 0; LG-PRIVACY-003 as {@link noiseScale}. Source: Abadi et al., Deep
  * Learning with Differential Privacy, 2016.
  */
-export function gaussianNoise(
+export function* gaussianNoisePieces(
   plan: DpPlan,
   sizes: Readonly<Record<string, number>>,
   source: RandomSource,
-  {
-    norm,
-    reuse = {},
-  }: { readonly norm?: number; readonly reuse?: Readonly<Record<string, Float32Array<ArrayBuffer>>> } = {},
-): Record<string, Float32Array<ArrayBuffer>> {
+  { norm, most = Infinity }: { readonly norm?: number; readonly most?: number } = {},
+): Generator<NoisePiece, void> {
   requireSecure(plan, source, "noise");
   for (const [name, size] of Object.entries(sizes))
     requireParameter("noise", `the size of ${name}`, size, Number.isInteger(size) && size >= 0, "a whole number >= 0");
   const total = Object.values(sizes).reduce((sum, size) => sum + size, 0);
   const { deviation, grid } = noiseScale(plan, total, norm);
-  const noise: Record<string, Float32Array<ArrayBuffer>> = {};
-  for (const [name, size] of Object.entries(sizes)) {
-    const old = Object.hasOwn(reuse, name) ? reuse[name] : undefined;
-    const out = old?.length === size ? old : new Float32Array(size);
-    fillGaussian(source, out, deviation, grid);
-    noise[name] = out;
-  }
-  return noise;
+  for (const [name, size] of Object.entries(sizes))
+    for (let from = 0; from < size || (from === 0 && size === 0); from += most) {
+      const data = new Float32Array(Math.min(most, size - from));
+      fillGaussian(source, data, deviation, grid);
+      yield { name, from, data };
+    }
+}
+
+/** The same as one array for each name. */
+export function gaussianNoise(
+  plan: DpPlan,
+  sizes: Readonly<Record<string, number>>,
+  source: RandomSource,
+  { norm }: { readonly norm?: number } = {},
+): Record<string, Float32Array<ArrayBuffer>> {
+  const pieces = gaussianNoisePieces(plan, sizes, source, norm === undefined ? {} : { norm });
+  return Object.fromEntries(Array.from(pieces, ({ name, data }) => [name, data]));
 }
 
 /**

@@ -39,10 +39,20 @@ export interface Engine extends AsyncDisposable {
   readonly zero: (names: readonly string[]) => Promise<void>;
 }
 
+/** The numbers `from` to `to` of the tensors of one name. */
+export interface Part {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** A compiled graph of blocks; see {@link Engine.loadBlockwise}. What a run replaced cannot be put back. */
 export interface BlockwiseProgram extends AsyncDisposable {
-  /** Runs once over everything. Throws LG-RUNTIME-002 where tensors of one name differ in size, or one is missing. */
-  readonly run: (feeds: Feeds) => Promise<void>;
+  /**
+   * Runs once over everything, or over the given parts, each of another name: what is fed then holds the numbers of its part
+   * alone. Throws LG-RUNTIME-002 where tensors of one name differ in size, or one is missing.
+   */
+  readonly run: (feeds: Feeds, parts?: readonly Part[]) => Promise<void>;
 }
 
 /** A compiled graph. */

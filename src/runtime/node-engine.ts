@@ -80,7 +80,8 @@ export async function startEngine({
     const block = sizeOf(graph.inputs.find(({ name }) => name.includes(anyName))!.shape);
     const program = await compile(graph, false);
     return {
-      run: async (feeds) => void (await ask({ kind: "runBlocks", program, names, block, feeds }, buffersOf(feeds))),
+      run: async (feeds, parts) =>
+        void (await ask({ kind: "runBlocks", program, names, parts, block, feeds }, buffersOf(feeds))),
       [Symbol.asyncDispose]: unload(program),
     };
   };

@@ -1,7 +1,7 @@
 /** The thread that runs graphs, so that the event loop of whoever asked stays free. */
 import { parentPort, workerData } from "node:worker_threads";
 import * as ort from "onnxruntime-node";
-import type { HostTensor } from "./engine.ts";
+import type { HostTensor, Part } from "./engine.ts";
 import { anyName, statePrefix, type ProgramOutput, type Reply, type Request, type WorkerSettings } from "./protocol.ts";
 
 const settings = workerData as WorkerSettings;
@@ -115,20 +115,37 @@ async function run({ program, feeds }: Extract<Request, { kind: "run" }>): Promi
   return fetched;
 }
 
-/** Where a block's numbers come from and go to: a part of the tensors of one name. */
-interface Piece {
-  readonly name: string;
-  readonly from: number;
-  readonly to: number;
+/** Where numbers of a block come from and go to. What is fed for a part begins at its number `start`. */
+interface Piece extends Part {
+  readonly start: number;
 }
 
-async function runBlocks({ program, names, block, feeds }: Extract<Request, { kind: "runBlocks" }>): Promise<void> {
+async function runBlocks({
+  program,
+  names,
+  parts,
+  block,
+  feeds,
+}: Extract<Request, { kind: "runBlocks" }>): Promise<void> {
+  // prettier-ignore
   const { session, outputs } = programs.get(program)!;
-  const floatsOf = (pattern: string, name: string): Float32Array => {
+  const numbersOf = (pattern: string, name: string): { data: Float32Array; fed: boolean } => {
     const own = pattern.replace(anyName, name);
-    const data = (feeds[own]?.data ?? state.get(own)?.current.data) as Float32Array | undefined;
+    const fed = feeds[own]?.data;
+    const data = (fed ?? state.get(own)?.current.data) as Float32Array | undefined;
     if (!data) throw new Error(`input ${own} is neither fed nor state`);
-    return data;
+    return { data, fed: fed !== undefined };
+  };
+  const floatsOf = (pattern: string, { name, from, to, start }: Piece): Float32Array => {
+    const { data, fed } = numbersOf(pattern, name);
+    const numbers = fed ? data.subarray(from - start, to - start) : data.subarray(from, to);
+    if (numbers.length !== to - from) throw new Error(`tensors of ${name} differ in size`);
+    return numbers;
+  };
+  const wholeOf = (name: string): Part => {
+    const sizes = new Set(blocks.map((pattern) => numbersOf(pattern, name).data.length));
+    if (sizes.size > 1) throw new Error(`tensors of ${name} differ in size`);
+    return { name, from: 0, to: [...sizes][0]! };
   };
   const blocks = session.inputNames.filter((name) => name.includes(anyName));
   const fixed = Object.fromEntries(
@@ -144,11 +161,11 @@ async function runBlocks({ program, names, block, feeds }: Extract<Request, { ki
     const whole = pieces[0]!.to - pieces[0]!.from === block ? pieces[0]! : undefined;
     const inputs = Object.fromEntries(
       blocks.map((pattern) => {
-        if (whole) return [pattern, tensorOf(floatsOf(pattern, whole.name).subarray(whole.from, whole.to))];
+        if (whole) return [pattern, tensorOf(floatsOf(pattern, whole))];
         let at = 0;
-        for (const { name, from, to } of pieces) {
-          gathered[pattern]!.set(floatsOf(pattern, name).subarray(from, to), at);
-          at += to - from;
+        for (const piece of pieces) {
+          gathered[pattern]!.set(floatsOf(pattern, piece), at);
+          at += piece.to - piece.from;
         }
         return [pattern, tensorOf(gathered[pattern]!)];
       }),
@@ -157,28 +174,26 @@ async function runBlocks({ program, names, block, feeds }: Extract<Request, { ki
     for (const pattern of patterns) {
       const numbers = made[pattern]!.data as Float32Array;
       let at = 0;
-      for (const { name, from, to } of pieces) {
-        floatsOf(pattern.slice(statePrefix.length), name).set(numbers.subarray(at, at + to - from), from);
-        at += to - from;
+      for (const piece of pieces) {
+        const size = piece.to - piece.from;
+        floatsOf(pattern.slice(statePrefix.length), piece).set(numbers.subarray(at, at + size));
+        at += size;
       }
     }
   };
   // Whole blocks are read where they lie; what is left of each tensor is gathered with that of others.
   let rest: Piece[] = [];
   let pending = 0;
-  for (const name of names) {
-    const sizes = new Set(blocks.map((pattern) => floatsOf(pattern, name).length));
-    if (sizes.size > 1) throw new Error(`tensors of ${name} differ in size`);
-    const [size] = sizes as unknown as [number];
-    let from = 0;
-    for (; from + block <= size; from += block) await run([{ name, from, to: from + block }]);
-    if (from === size) continue;
-    if (pending + size - from > block) {
+  for (const { name, from: start, to } of parts ?? names.map(wholeOf)) {
+    let from = start;
+    for (; from + block <= to; from += block) await run([{ name, from, to: from + block, start }]);
+    if (from === to) continue;
+    if (pending + to - from > block) {
       await run(rest);
       [rest, pending] = [[], 0];
     }
-    rest.push({ name, from, to: size });
-    pending += size - from;
+    rest.push({ name, from, to, start });
+    pending += to - from;
   }
   if (rest.length > 0) await run(rest);
   for (const { data } of Object.values(feeds)) release(data);

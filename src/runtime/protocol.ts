@@ -1,5 +1,5 @@
 import type { Shape } from "../graph/index.ts";
-import type { Device, HostTensor } from "./engine.ts";
+import type { Device, HostTensor, Part } from "./engine.ts";
 
 /** An output of a program: `shape` is what whoever asked sees, `made` the shape in which the runtime makes it. */
 export interface ProgramOutput {
@@ -22,6 +22,8 @@ export type Request =
       readonly kind: "runBlocks";
       readonly program: number;
       readonly names: readonly string[];
+      /** All of `names`, unless parts are given. */
+      readonly parts: readonly Part[] | undefined;
       readonly block: number;
       readonly feeds: Readonly<Record<string, HostTensor>>;
     }

@@ -219,15 +219,15 @@ export async function trainGan(options: GanTrainingOptions): Promise<GanTraining
       (await (await programs.get(`fake${sloped}`)).run({ ...fakes, ...between }))["loss"]!.data[0],
     );
     const rate = (peak: number): number => learningRateAt(settings.schedule, done, steps, peak);
-    await updateDiscriminator.run({
-      ...(plan ? drawNoise(plan, seed, done, discriminator) : {}),
-      ...updateScalars(settings.optimiser, {
+    await updateDiscriminator.run(
+      updateScalars(settings.optimiser, {
         step: done,
         learningRate: rate(settings.optimiser.learningRate),
         expectedBatchSize: plan ? expected : Math.max(1, units.length),
         ...(grid === undefined ? {} : { grid }),
       }),
-    });
+      plan && drawNoise(plan, seed, done, discriminator),
+    );
 
     let deviation: number | null = null;
     let generatorLoss: number | null = null;

@@ -3,8 +3,9 @@ import { seededRandom, secureRandom, type RandomSource } from "../math/random.ts
 import { sizeOf } from "../graph/index.ts";
 import { initialParameters, type Model, type Parameter } from "../nn/model.ts";
 import {
-  gaussianNoise,
+  gaussianNoisePieces,
   nextNorm,
+  type NoisePiece,
   noiseScale,
   noisyCount,
   sampleUnits,
@@ -23,7 +24,7 @@ import type { Loss } from "./losses.ts";
 import type { OptimiserSettings } from "./optimisers.ts";
 import { learningRateAt, type Schedule } from "./schedules.ts";
 import type { GradientSum } from "./step.ts";
-import { initialState, loadUpdate, stateShapes, updateScalars } from "./update.ts";
+import { initialState, loadUpdate, mostOfPiece, stateShapes, updateScalars } from "./update.ts";
 
 /** How units come into batches: as a privacy plan says, or shuffled in epochs. */
 export type Batches =
@@ -200,8 +201,8 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
     const units = drawUnits(settings, data.units.length, done);
     const { loss, withinLessHalf } = await accumulator.sum(units, done, counters, clipNorm);
     await beside?.sum(done, clipNorm);
-    // Drawn only now: while tiles run, memory is scarcer than the few hundredths of a second that this takes.
-    const noise = plan ? drawNoise(plan, settings.seed, done, model, clipNorm) : {};
+    // Drawn piece by piece while the update runs: nowhere is there the noise of a whole step.
+    const noise = plan && drawNoise(plan, settings.seed, done, model, clipNorm);
     const scale = noiseOf(clipNorm);
     const scalars = updateScalars(settings.optimiser, {
       step: done,
@@ -211,7 +212,7 @@ export async function train(options: TrainingOptions): Promise<TrainingResult> {
       ...(scale ? { grid: scale.grid } : {}),
     });
     if (plan) clipNorm = followNorm(plan, settings.seed, done, clipNorm!, withinLessHalf);
-    const { observed } = await updating.run({ ...noise, ...scalars });
+    const { observed } = await updating.run(scalars, noise);
     if (observed) options.onNoisySum?.(observed.data as Float32Array);
     await accumulator.renew();
     done++;
@@ -274,20 +275,17 @@ function followNorm(plan: DpPlan, seed: string, step: number, norm: number, with
   return nextNorm(clipping, norm, noisyCount(plan, clipping, withinLessHalf, random), publicBatchSize(plan));
 }
 
-/** The noise of one step, as the update takes it; `norm` is the clipping norm in force. */
-export function drawNoise(
+/** The noise of one step, piece by piece, as the update takes it; `norm` is the clipping norm in force. */
+export function* drawNoise(
   plan: DpPlan,
   seed: string,
   step: number,
   model: { readonly parameters: readonly Parameter[] },
   norm = plan.clipping.norm,
-): Feeds {
+): Generator<NoisePiece, void> {
   using random = privateRandom(plan, seed, "noise", step);
   const sizes = Object.fromEntries(model.parameters.map((p) => [p.name, sizeOf(p.value.shape)]));
-  const noise = gaussianNoise(plan, sizes, random, { norm });
-  return Object.fromEntries(
-    model.parameters.map((p) => [`noise/${p.name}`, { data: noise[p.name]!, shape: p.value.shape }]),
-  );
+  yield* gaussianNoisePieces(plan, sizes, random, { norm, most: mostOfPiece });
 }
 
 function publicBatchSize(plan: DpPlan): number {

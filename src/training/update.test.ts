@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { runModel } from "../../test/support/run-onnx.ts";
 import { encodeModel, input } from "../graph/index.ts";
 import { fillGaussian, seededRandom } from "../math/random.ts";
-import { gaussianNoise, noiseScale, planPrivateTraining } from "../privacy/index.ts";
+import { gaussianNoise, noiseScale, planPrivateTraining, type NoisePiece } from "../privacy/index.ts";
 import { startEngine } from "../runtime/index.ts";
 import type { OptimiserSettings } from "./optimisers.ts";
 import {
@@ -71,27 +71,50 @@ describe("loadUpdate", () => {
       const { data } = normals(name, shape);
       return [name, { data: name.startsWith("state/v/") ? data.map(Math.abs) : data, shape }];
     })); // prettier-ignore
-    const feeds = () => ({
-      ...Object.fromEntries(own.map(({ name, value }) => [`noise/${name}`, normals(`noise ${name}`, value.shape)])),
-      ...updateScalars(optimiser, {
-        step: 2,
-        learningRate: 0.1,
-        expectedBatchSize: 3,
-        grid: 2 ** -10,
-        averageDecay: 0.9,
-      }),
-    });
+    const scalars = () => updateScalars(optimiser, { step: 2, learningRate: 0.1, expectedBatchSize: 3, grid: 2 ** -10, averageDecay: 0.9 }); // prettier-ignore
+    const drawn = own.map(({ name, value }) => [name, normals(`noise ${name}`, value.shape)] as const);
+    /** The noise in pieces of some numbers. */
+    const pieces = (most: number): NoisePiece[] =>
+      drawn.flatMap(([name, { data }]) =>
+        Array.from({ length: Math.ceil(data.length / most) }, (_, i) => ({ name, from: i * most, data: data.slice(i * most, (i + 1) * most) })),
+      ); // prettier-ignore
     const kept = Object.keys(shapes);
     await using engine = await startEngine({ threads: 2 });
     await engine.write(state());
     await using whole = await engine.load(updateGraph(own, optimiser, options));
-    await whole.run(feeds());
+    await whole.run({ ...scalars(), ...Object.fromEntries(drawn.map(([name, { data, shape }]) => [`noise/${name}`, { data: data.slice(), shape }])) }); // prettier-ignore
     const expected = await engine.read(kept);
-    await engine.write(state());
     await using blocks = await loadUpdate(engine, own, optimiser, options);
-    expect(await blocks.run(feeds())).toEqual({});
+    await using observing = await loadUpdate(engine, own, optimiser, { ...options, observed: "bias" });
+    for (const most of [Infinity, 2 ** 17, 10_000, 1000]) {
+      await engine.write(state());
+      expect(await blocks.run(scalars(), pieces(Math.min(most, 150_000)))).toEqual({});
+      expect(await engine.read(kept), `pieces of ${most}`).toEqual(expected);
+    }
+    await engine.write(state());
+    expect(Object.keys(await observing.run(scalars(), pieces(1000)))).toEqual(["observed"]);
     expect(await engine.read(kept)).toEqual(expected);
     expect(expected["large"]!.data).not.toEqual(state()["large"]!.data);
+  });
+});
+
+describe("an update with noise", () => {
+  it.each([
+    ["no noise", []],
+    ["too little", [{ name: "a", from: 0, data: new Float32Array(2) }]],
+    ["a gap", [{ name: "a", from: 1, data: new Float32Array(2) }]],
+    ["the same twice", [0, 0].map((from) => ({ name: "a", from, data: new Float32Array(3) }))],
+    ["another's", [{ name: "b", from: 0, data: new Float32Array(3) }]],
+  ])("isRefusedWith_%s", async (_, noise) => {
+    const parameter = { name: "a", value: input("a", [3]) };
+    await using engine = await startEngine({ threads: 1 });
+    await engine.write(initialState([parameter], settings.sgd, { averaging: false }, { a: new Float32Array(3) }));
+    const scalars = () => updateScalars(settings.sgd, { step: 0, learningRate: 1, expectedBatchSize: 1, grid: 1 });
+    for (const observed of [undefined, "a"]) {
+      const options = { noise: true, averaging: false, ...(observed ? { observed } : {}) };
+      await using update = await loadUpdate(engine, [parameter], settings.sgd, options);
+      await expect((async () => update.run(scalars(), noise))()).rejects.toMatchObject({ code: "LG-BUG-001" });
+    }
   });
 });
 

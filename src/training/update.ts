@@ -13,6 +13,7 @@ import {
   type Shape,
   type Value,
 } from "../graph/index.ts";
+import type { NoisePiece } from "../privacy/index.ts";
 import type { BlockwiseProgram, Engine, Feeds, HostTensor } from "../runtime/index.ts";
 import { completeSettings, decays, optimisers, type OptimiserSettings } from "./optimisers.ts";
 
@@ -103,10 +104,17 @@ export function updateGraph(
 
 /** Numbers of a block: few enough for a core's caches, enough that starting a run costs nothing beside it. */
 const mostOfBlock = 2 ** 17;
+/** Numbers of noise that are drawn and sent at once: whole blocks, and whole blocks of the generator. */
+export const mostOfPiece = 2 ** 21;
+/** Runs that may wait with their noise. */
+const mostWaiting = 2;
 
 export interface Update extends AsyncDisposable {
-  /** Takes what {@link updateGraph} is fed and returns its outputs that are not state. */
-  readonly run: (feeds: Feeds) => Promise<Record<string, HostTensor>>;
+  /**
+   * Takes what {@link updateGraph} is fed, the noise piece by piece, and returns its outputs that are not state. While one
+   * piece is added and the optimiser steps on it, the next is drawn.
+   */
+  readonly run: (feeds: Feeds, noise?: Iterable<NoisePiece>) => Promise<Record<string, HostTensor>>;
 }
 
 /**
@@ -120,34 +128,102 @@ export async function loadUpdate(
   optimiser: OptimiserSettings,
   options: UpdateOptions,
 ): Promise<Update> {
-  if (options.observed !== undefined) return engine.load(updateGraph(parameters, optimiser, options), { seldom: true });
+  if (options.observed !== undefined) return wholeUpdate(engine, parameters, optimiser, options);
   const settings = completeSettings(optimiser);
-  const groups = Map.groupBy(parameters, ({ value }) => decays(settings, value.shape.length));
-  const programs: BlockwiseProgram[] = [];
-  for (const [decaying, own] of groups) {
+  const programs: { readonly program: BlockwiseProgram; readonly names: ReadonlySet<string> }[] = [];
+  for (const [decaying, own] of Map.groupBy(parameters, ({ value }) => decays(settings, value.shape.length))) {
     const numbers = own.reduce((n, { value }) => n + sizeOf(value.shape), 0);
     const block = Math.min(mostOfBlock, numbers);
     const value = input("*", decaying ? [1, block] : [block]);
-    programs.push(
-      await engine.loadBlockwise(updateGraph([{ name: "*", value }], optimiser, options), own.map(({ name }) => name)), // prettier-ignore
-    );
+    const names = own.map(({ name }) => name);
+    programs.push({
+      program: await engine.loadBlockwise(updateGraph([{ name: "*", value }], optimiser, options), names),
+      names: new Set(names),
+    });
   }
   return {
-    run: async (feeds) => {
-      const isNoise = (name: string): boolean => name.startsWith("noise/");
-      const scalars = Object.entries(feeds).filter(([name]) => !isNoise(name));
-      const groupNames = [...groups.values()].map((own) => new Set(own.map(({ name }) => `noise/${name}`)));
-      for (const [i, program] of programs.entries())
-        await program.run({
-          ...Object.fromEntries(scalars.map(([name, { data, shape }]) => [name, { data: data.slice(), shape }])),
-          ...Object.fromEntries(Object.entries(feeds).filter(([name]) => groupNames[i]!.has(name))),
-        });
+    run: async (feeds, noise) => {
+      // Fed arrays are moved.
+      const copied = (): Feeds => Object.fromEntries(Object.entries(feeds).map(([name, { data, shape }]) => [name, { data: data.slice(), shape }])); // prettier-ignore
+      if (!options.noise) {
+        for (const { program } of programs) await program.run(copied());
+        return {};
+      }
+      const waiting: Promise<void>[] = [];
+      try {
+        for (const { program, pieces } of gatheredPieces(complete(noise, parameters), programs)) {
+          const parts = pieces.map(({ name, from, data }) => ({ name, from, to: from + data.length }));
+          const drawn = pieces.map(({ name, data }) => [`noise/${name}`, { data, shape: [data.length] }]);
+          const running = program.run({ ...copied(), ...(Object.fromEntries(drawn) as Feeds) }, parts);
+          // Awaited below; until then a failure of a later one must not count as unheard.
+          running.catch(() => undefined);
+          waiting.push(running);
+          if (waiting.length > mostWaiting) await waiting.shift();
+        }
+      } finally {
+        await Promise.all(waiting);
+      }
       return {};
     },
     [Symbol.asyncDispose]: async () => {
-      for (const program of programs) await program[Symbol.asyncDispose]();
+      for (const { program } of programs) await program[Symbol.asyncDispose]();
     },
   };
+}
+
+/** One graph of whole tensors. */
+async function wholeUpdate(
+  engine: Engine,
+  parameters: readonly UpdatedParameter[],
+  optimiser: OptimiserSettings,
+  options: UpdateOptions,
+): Promise<Update> {
+  const program = await engine.load(updateGraph(parameters, optimiser, options), { seldom: true });
+  return {
+    run: (feeds, noise) => {
+      if (!options.noise) return program.run(feeds);
+      const drawn = parameters.map(({ name, value: { shape } }) => [`noise/${name}`, { data: new Float32Array(sizeOf(shape)), shape }] as const); // prettier-ignore
+      const into = new Map(drawn.map(([name, { data }]) => [name, data]));
+      for (const { name, from, data } of complete(noise, parameters)) into.get(`noise/${name}`)!.set(data, from);
+      return program.run({ ...feeds, ...Object.fromEntries(drawn) });
+    },
+    [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
+  };
+}
+
+/** The same pieces; throws LG-BUG-001 at the end unless every number of every parameter had its noise once, in order. */
+function* complete(
+  noise: Iterable<NoisePiece> | undefined,
+  parameters: readonly UpdatedParameter[],
+): Generator<NoisePiece, void> {
+  const reached = new Map(parameters.map(({ name }) => [name, 0]));
+  const refused = (name: string): LeadglassError => new LeadglassError("LG-BUG-001", `update: the noise of ${name} is not that of its sum`); // prettier-ignore
+  for (const piece of noise ?? []) {
+    if (reached.get(piece.name) !== piece.from) throw refused(piece.name);
+    reached.set(piece.name, piece.from + piece.data.length);
+    yield piece;
+  }
+  for (const { name, value } of parameters) if (reached.get(name) !== sizeOf(value.shape)) throw refused(name);
+}
+
+/** Pieces of noise by the program that takes them, small ones together; a name comes at most once in each gathering. */
+function* gatheredPieces<P extends { readonly names: ReadonlySet<string> }>(
+  noise: Iterable<NoisePiece>,
+  programs: readonly P[],
+): Generator<P & { readonly pieces: readonly NoisePiece[] }> {
+  const open = new Map(programs.map((p) => [p, { pieces: [] as NoisePiece[], numbers: 0 }]));
+  for (const piece of noise) {
+    const program = programs.find(({ names }) => names.has(piece.name))!;
+    const gathering = open.get(program)!;
+    const full = gathering.numbers + piece.data.length > mostOfPiece;
+    if (gathering.pieces.length > 0 && (full || gathering.pieces.at(-1)!.name === piece.name)) {
+      yield { ...program, pieces: gathering.pieces.splice(0) };
+      gathering.numbers = 0;
+    }
+    gathering.pieces.push(piece);
+    gathering.numbers += piece.data.length;
+  }
+  for (const [program, { pieces }] of open) if (pieces.length > 0) yield { ...program, pieces };
 }
 
 /** The shapes of everything that a run keeps on the device, by name: parameters, sums, optimiser state, averages. */

@@ -28,11 +28,20 @@ export interface Parts {
   readonly copies: number;
 }
 
+/** The product's noise, as the update graph takes it. */
+const noiseFeeds = (...step: Parameters<typeof drawNoise>): Feeds =>
+  Object.fromEntries(
+    Array.from(drawNoise(...step), ({ name, data }) => {
+      const { shape } = step[3].parameters.find((p) => p.name === name)!.value;
+      return [`noise/${name}`, { data, shape }];
+    }),
+  );
+
 /** The real pieces. */
 export const correct: Parts = {
   draw: drawUnits,
   clipsEachUnit: true,
-  noise: drawNoise,
+  noise: (...step) => noiseFeeds(...step),
   divisor: (plan) => plan.expectedBatchSize!,
   copies: 1,
 };
@@ -49,11 +58,11 @@ const scaled = (feeds: Feeds, factor: number): Feeds =>
 export const microBatches = 4;
 
 export const broken = {
-  "no noise": { ...correct, noise: (...step) => scaled(drawNoise(...step), 0) },
+  "no noise": { ...correct, noise: (...step) => scaled(noiseFeeds(...step), 0) },
   // Deviation sigma where it should be sigma times the clipping norm.
   "noise without the clipping norm": {
     ...correct,
-    noise: (plan, ...step) => scaled(drawNoise(plan, ...step), 1 / plan.clipping.norm),
+    noise: (plan, ...step) => scaled(noiseFeeds(plan, ...step), 1 / plan.clipping.norm),
   },
   // The mean of the batch is clipped, as an ordinary training clips its gradient, and the noise is that of clipped units.
   "clips the mean of the batch": {
@@ -82,7 +91,7 @@ export const broken = {
   // A batch is applied in micro-batches, each with the noise that was drawn once for the batch.
   "noise reused across micro-batches": {
     ...correct,
-    noise: (plan, seed, step, model) => drawNoise(plan, seed, Math.floor(step / microBatches), model),
+    noise: (plan, seed, step, model) => noiseFeeds(plan, seed, Math.floor(step / microBatches), model),
   },
 } as const satisfies Readonly<Record<string, Parts>>;
 
