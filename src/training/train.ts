@@ -15,7 +15,7 @@ import {
   type EpsilonInterval,
   type NoiseScale,
 } from "../privacy/index.ts";
-import type { Engine, Feeds, HostTensor } from "../runtime/index.ts";
+import type { Engine, HostTensor } from "../runtime/index.ts";
 import { startAccumulator } from "./accumulate.ts";
 import { startBeside, type BesideSettings } from "./beside.ts";
 import type { Checkpoint } from "./checkpoint.ts";
