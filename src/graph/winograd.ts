@@ -70,7 +70,7 @@ export function transformsOf(taps: number, reversed = false): Transforms {
     at.map((a) => (a === 0 ? Infinity : a === Infinity ? 0 : 1 / a)),
     taps,
   );
-  // How the transforms of the reversed and of the usual kernel compare, by the tap where both are largest.
+  // How the transforms of the reversed and of the usual kernel compare, by the first tap that either has.
   const multiple = (q: number): number => {
     const mine = [...found.kernel[q]!].reverse();
     const k = usual.kernel[q]!.findIndex((v) => v !== 0);

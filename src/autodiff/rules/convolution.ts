@@ -109,7 +109,7 @@ export interface WeightFactors {
   readonly rights: readonly Value[];
   /** From the products, one after another, [rights, groups, p, q] (in any shape) to the weight's shape. */
   readonly finish: (products: Value) => Value;
-  /** The products of a single right lie in another order than the weight. */
+  /** The products, one after another, lie in another order than the weight. */
   readonly reordered: boolean;
 }
 
